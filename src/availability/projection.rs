@@ -1,0 +1,158 @@
+//! Balances in memory. Entries are newest-wins by ledger number, so the order of own writes and refreshes does not
+//! matter.
+//!
+//! An entry is fresh while it was read (or known not to exist) within the bound. Stale entries are re-read together,
+//! one query per pool, before they are answered; when the database cannot be reached they are answered as they are,
+//! marked stale. Holds that are past their expiry but not swept yet do not count as held.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use crate::ids::{PoolId, SkuId};
+use crate::ledger::balance::Balance;
+
+const SHARDS: usize = 64;
+
+/// What is known of one (pool, SKU).
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// The balance; zero where there is no row.
+    pub balance: Balance,
+    /// Held units that are past their expiry and not swept yet.
+    pub lapsed: i64,
+    /// When the balance was true, by the database's clock.
+    pub as_of: DateTime<Utc>,
+    /// When it was last read as a whole, by this process' clock.
+    read_at: Option<Instant>,
+}
+
+impl Seen {
+    /// Whether it is within `bound`.
+    #[must_use]
+    pub fn is_fresh(&self, bound: Duration) -> bool {
+        self.read_at.is_some_and(|read_at| read_at.elapsed() <= bound)
+    }
+
+    /// Time since it was read as a whole.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.read_at.map(|read_at| read_at.elapsed())
+    }
+}
+
+type Shard = RwLock<HashMap<(PoolId, SkuId), Seen>>;
+
+/// Balances in memory.
+#[derive(Debug)]
+pub struct Projection {
+    shards: Vec<Shard>,
+    bound: Duration,
+    oldest_answered: Mutex<Duration>,
+}
+
+impl Projection {
+    /// An empty projection whose answers are at most `bound` old.
+    #[must_use]
+    pub fn new(bound: Duration) -> Self {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Self { shards, bound, oldest_answered: Mutex::default() }
+    }
+
+    /// The staleness bound.
+    #[must_use]
+    pub fn bound(&self) -> Duration {
+        self.bound
+    }
+
+    fn shard(&self, pool: PoolId, sku: SkuId) -> &Shard {
+        let mixed = (pool.0 ^ sku.0).unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        &self.shards[usize::try_from(mixed).unwrap_or(0) % SHARDS]
+    }
+
+    /// What is known, fresh or not.
+    #[must_use]
+    pub fn peek(&self, pool: PoolId, sku: SkuId) -> Option<Seen> {
+        self.shard(pool, sku).read().unwrap_or_else(PoisonError::into_inner).get(&(pool, sku)).copied()
+    }
+
+    /// Takes in a balance that this instance has just committed.
+    pub fn wrote(&self, pool: PoolId, sku: SkuId, balance: Balance, at: DateTime<Utc>) {
+        let mut shard = self.shard(pool, sku).write().unwrap_or_else(PoisonError::into_inner);
+        let seen = shard.entry((pool, sku)).or_insert(Seen { balance, lapsed: 0, as_of: at, read_at: None });
+        if balance.seq >= seen.balance.seq {
+            // What had lapsed may just have been closed: read it again before answering.
+            if seen.lapsed > 0 {
+                seen.read_at = None;
+                seen.lapsed = 0;
+            }
+            seen.balance = balance;
+            seen.as_of = seen.as_of.max(at);
+        }
+    }
+
+    /// Takes in what was read from the database, begun at `begun`.
+    pub fn read(&self, pool: PoolId, sku: SkuId, balance: Balance, lapsed: i64, at: DateTime<Utc>, begun: Instant) {
+        let mut shard = self.shard(pool, sku).write().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Seen { balance, lapsed, as_of: at, read_at: Some(begun) };
+        let seen = shard.entry((pool, sku)).or_insert(fresh);
+        if balance.seq >= seen.balance.seq {
+            *seen = fresh;
+        } else {
+            // An own write overtook this read: its balance is newer, and the rest of the read still counts.
+            seen.read_at = Some(begun);
+        }
+    }
+
+    /// Notes the age of an answer, for the metric.
+    pub fn answered(&self, age: Duration) {
+        let mut oldest = self.oldest_answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *oldest = (*oldest).max(age);
+    }
+
+    /// The age of the oldest answer since the last call.
+    #[must_use]
+    pub fn take_oldest_answered(&self) -> Duration {
+        std::mem::take(&mut *self.oldest_answered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: (PoolId, SkuId) = (PoolId(1), SkuId(7));
+
+    fn balance(seq: i64) -> Balance {
+        Balance { on_hand: 10, held: seq, seq, ..Balance::default() }
+    }
+
+    #[test]
+    fn the_newest_entry_wins_whatever_arrives_last() {
+        let projection = Projection::new(Duration::from_secs(1));
+        let at = DateTime::UNIX_EPOCH;
+        projection.wrote(KEY.0, KEY.1, balance(5), at);
+        projection.read(KEY.0, KEY.1, balance(4), 0, at, Instant::now());
+        let seen = projection.peek(KEY.0, KEY.1).map(|seen| (seen.balance.seq, seen.is_fresh(projection.bound())));
+        assert_eq!(seen, Some((5, true)));
+        projection.wrote(KEY.0, KEY.1, balance(3), at);
+        assert_eq!(projection.peek(KEY.0, KEY.1).map(|seen| seen.balance.seq), Some(5));
+    }
+
+    #[test]
+    fn an_own_write_alone_is_not_a_read() {
+        let projection = Projection::new(Duration::from_secs(1));
+        projection.wrote(KEY.0, KEY.1, balance(1), DateTime::UNIX_EPOCH);
+        assert_eq!(projection.peek(KEY.0, KEY.1).map(|seen| seen.is_fresh(projection.bound())), Some(false));
+    }
+
+    #[test]
+    fn closing_lapsed_holds_asks_for_a_new_read() {
+        let projection = Projection::new(Duration::from_secs(60));
+        projection.read(KEY.0, KEY.1, balance(1), 1, DateTime::UNIX_EPOCH, Instant::now());
+        projection.wrote(KEY.0, KEY.1, balance(2), DateTime::UNIX_EPOCH);
+        assert_eq!(projection.peek(KEY.0, KEY.1).map(|seen| seen.is_fresh(projection.bound())), Some(false));
+    }
+}

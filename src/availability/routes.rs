@@ -1,0 +1,299 @@
+//! Availability, its explanation, and the ledger over HTTP.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::explain::{Explanation, Subject, explain};
+use super::queries;
+use super::view::{AvailabilityView, EntryView};
+use crate::app::{App, AppState};
+use crate::catalog::{Catalogue, Pool, Sku};
+use crate::http::auth::{Caller, scope};
+use crate::http::body::Json;
+use crate::http::code::Code;
+use crate::http::etag;
+use crate::http::pagination::{Page, Paging};
+use crate::http::problem::{ErrorItem, Problem};
+use crate::http::query::Query;
+use crate::ids::{PoolId, SkuId};
+
+/// Most SKUs in one question.
+const MOST_SKUS: usize = 1000;
+/// Most SKUs in one query string.
+const MOST_SKUS_IN_QUERY: usize = 100;
+
+/// Routes of this room.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(get_availability))
+        .routes(routes!(query_availability))
+        .routes(routes!(explain_availability))
+        .routes(routes!(list_stock_entries))
+}
+
+/// Reads `pool`, by default `default`.
+pub fn read_pool(catalogue: &Catalogue, query: &mut Query) -> Option<PoolId> {
+    let code = query.one("pool").unwrap_or_else(|| "default".to_owned());
+    let pool = catalogue.pool_by_code(&code).map(|pool| pool.id);
+    if pool.is_none() {
+        query.refuse("pool", "is not a pool of the catalogue");
+    }
+    pool
+}
+
+/// Reads `sku`, if given.
+pub fn read_sku(catalogue: &Catalogue, query: &mut Query) -> Option<SkuId> {
+    let code = query.one("sku")?;
+    let sku = catalogue.sku_by_code(&code).map(|sku| sku.id);
+    if sku.is_none() {
+        query.refuse("sku", "is not a SKU of the catalogue");
+    }
+    sku
+}
+
+/// Which pools a question is about.
+enum Pools {
+    One(Arc<Pool>),
+    /// Per pool, as rows of their own.
+    Each(Vec<Arc<Pool>>),
+    /// Summed up.
+    Sum(Vec<Arc<Pool>>),
+}
+
+fn choose_pools(catalogue: &Catalogue, word: &str) -> Option<Pools> {
+    let all = || {
+        let mut pools: Vec<_> = catalogue.pools().cloned().collect();
+        pools.sort_unstable_by(|a, b| a.code.cmp(&b.code));
+        pools
+    };
+    match word {
+        "*" => Some(Pools::Each(all())),
+        "sum" => Some(Pools::Sum(all())),
+        code => catalogue.pool_by_code(code).cloned().map(Pools::One),
+    }
+}
+
+/// Availability of many SKUs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AvailabilityList {
+    /// One item per SKU, or per SKU and pool with `pool=*`.
+    data: Vec<AvailabilityView>,
+}
+
+/// Availability of one or many SKUs: every term of the sum, and how old it is.
+#[utoipa::path(get, path = "/availability", tag = "availability",
+    params(("sku" = Vec<String>, Query, description = "SKU code; repeat it for up to 100"),
+        ("pool" = Option<String>, Query,
+            description = "Pool code (default: default), * for every pool, sum for the total over pools")),
+    responses((status = 200, description = "Availability", body = AvailabilityList),
+        (status = 304, description = "Unchanged since If-None-Match")))]
+async fn get_availability(
+    app: AppState,
+    _caller: Caller<scope::StockRead>,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let skus = query.all("sku");
+    if skus.is_empty() || skus.len() > MOST_SKUS_IN_QUERY {
+        query.refuse("sku", format!("must be given 1 to {MOST_SKUS_IN_QUERY} times"));
+    }
+    let pool = query.one("pool");
+    query.finish()?;
+    answer(&app, &headers, &skus, pool.as_deref().unwrap_or("default"), |index| ErrorItem {
+        code: Code::UnknownSku,
+        ..ErrorItem::of("sku", format!("value {}: there is no such SKU", index + 1))
+    })
+    .await
+}
+
+/// A question about up to 1,000 SKUs.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AvailabilityQuery {
+    /// SKU codes, 1 to 1,000.
+    #[schema(required)]
+    skus: Option<Vec<String>>,
+    /// Pool code (default: `default`), `*` for every pool, `sum` for the total over pools.
+    pool: Option<String>,
+}
+
+/// Availability of up to 1,000 SKUs in one question. Moves nothing; needs no key.
+#[utoipa::path(post, path = "/availability/query", tag = "availability", request_body = AvailabilityQuery,
+    responses((status = 200, description = "Availability", body = AvailabilityList),
+        (status = 304, description = "Unchanged since If-None-Match")))]
+async fn query_availability(
+    app: AppState,
+    _caller: Caller<scope::StockRead>,
+    headers: HeaderMap,
+    body: Json<AvailabilityQuery>,
+) -> Result<Response, Problem> {
+    let Json { value, violations: mut v } = body;
+    let skus = v.required("/skus", value.skus);
+    if skus.as_ref().is_some_and(|skus| skus.is_empty() || skus.len() > MOST_SKUS) {
+        v.add("/skus", format!("must name 1 to {MOST_SKUS} SKUs"));
+    }
+    let skus = v.finish(skus)?;
+    answer(&app, &headers, &skus, value.pool.as_deref().unwrap_or("default"), |index| {
+        ErrorItem::at(format!("/skus/{index}"), Code::UnknownSku, "there is no such SKU")
+    })
+    .await
+}
+
+async fn answer(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    codes: &[String],
+    pool: &str,
+    unknown: impl Fn(usize) -> ErrorItem,
+) -> Result<Response, Problem> {
+    let (catalogue, skus) = resolve(app, codes, unknown).await?;
+    let Some(pools) = choose_pools(&catalogue, pool) else {
+        return Err(Problem::new(Code::UnknownPool, format!("There is no pool {pool:?}.")));
+    };
+    let wanted: &[Arc<Pool>] = match &pools {
+        Pools::One(pool) => std::slice::from_ref(pool),
+        Pools::Each(pools) | Pools::Sum(pools) => pools,
+    };
+    for pool in wanted {
+        refresh_stale(app, pool.id, &skus).await?;
+    }
+    let mut data = Vec::with_capacity(skus.len() * wanted.len());
+    for sku in &skus {
+        let rows = wanted.iter().filter_map(|pool| view(app, &catalogue, sku, pool));
+        let low = catalogue.policy(sku).map_or(0, |policy| policy.low_stock_quantity);
+        match pools {
+            Pools::One(_) | Pools::Each(_) => data.extend(rows.map(|row| row.clamped(sku, low))),
+            Pools::Sum(_) => data.extend(sum(rows).map(|row| row.clamped(sku, low))),
+        }
+    }
+    Ok(respond(headers, &AvailabilityList { data }))
+}
+
+fn respond(headers: &HeaderMap, list: &AvailabilityList) -> Response {
+    let tag = list.data.iter().fold(0_u64, |tag, row| tag.rotate_left(7) ^ row.tag());
+    let tag = HeaderValue::from_str(&format!("\"{tag:016x}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
+    if etag::none_match(headers, &tag) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    }
+    ([(header::ETAG, tag)], axum::Json(list)).into_response()
+}
+
+/// Terms of all pools that have the SKU; a pool without stock of it takes no safety stock off the sum.
+fn sum(rows: impl Iterator<Item = AvailabilityView>) -> Option<AvailabilityView> {
+    let mut rows: Vec<AvailabilityView> = rows.collect();
+    let stocked =
+        |row: &AvailabilityView| row.on_hand_quantity != 0 || row.committed_quantity != 0 || row.held_quantity != 0;
+    if rows.iter().any(stocked) {
+        rows.retain(stocked);
+    } else {
+        rows.truncate(1);
+    }
+    let mut rows = rows.into_iter();
+    let mut total = rows.next()?;
+    for row in rows {
+        total.add(&row);
+    }
+    total.pool = None;
+    Some(total)
+}
+
+/// SKUs by code; looks at the database once if memory does not know one of them.
+async fn resolve(
+    app: &Arc<App>,
+    codes: &[String],
+    unknown: impl Fn(usize) -> ErrorItem,
+) -> Result<(Arc<Catalogue>, Vec<Arc<Sku>>), Problem> {
+    let mut catalogue = app.catalogue.current();
+    if codes.iter().any(|code| catalogue.sku_by_code(code).is_none()) {
+        catalogue = app.fresh_catalogue().await?;
+    }
+    let mut skus = Vec::with_capacity(codes.len());
+    let mut errors = Vec::new();
+    for (index, code) in codes.iter().enumerate() {
+        match catalogue.sku_by_code(code) {
+            Some(sku) => skus.push(Arc::clone(sku)),
+            None => errors.push(unknown(index)),
+        }
+    }
+    if errors.is_empty() { Ok((catalogue, skus)) } else { Err(Problem::listing(errors)) }
+}
+
+/// Re-reads what is older than the bound. If the database cannot be reached, what is known is good enough, marked stale.
+async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Result<(), Problem> {
+    let bound = app.projection.bound();
+    let stale: Vec<i64> = skus
+        .iter()
+        .filter(|sku| !app.projection.peek(pool, sku.id).is_some_and(|seen| seen.is_fresh(bound)))
+        .map(|sku| sku.id.0)
+        .collect();
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let Err(error) = queries::refresh(&app.db, &app.clock, &app.projection, pool, &stale).await else {
+        return Ok(());
+    };
+    let all_known = skus.iter().all(|sku| app.projection.peek(pool, sku.id).is_some());
+    if all_known { Ok(()) } else { Err(error.into()) }
+}
+
+fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool) -> Option<AvailabilityView> {
+    let seen = app.projection.peek(pool.id, sku.id)?;
+    app.projection.answered(seen.age().unwrap_or_default());
+    let stale = !seen.is_fresh(app.projection.bound() * 2);
+    Some(AvailabilityView::of(sku, &pool.code, catalogue.policy(sku)?, &seen, stale))
+}
+
+/// Why the number is what it is: the reservations, lots, oversells and entries behind every term.
+#[utoipa::path(get, path = "/availability/explain", tag = "availability",
+    params(("sku" = String, Query), ("pool" = Option<String>, Query)),
+    responses((status = 200, description = "Term by term", body = Explanation)))]
+async fn explain_availability(
+    app: AppState,
+    _caller: Caller<scope::StockRead>,
+    mut query: Query,
+) -> Result<axum::Json<Explanation>, Problem> {
+    let catalogue = app.fresh_catalogue().await?;
+    let pool = read_pool(&catalogue, &mut query);
+    let sku = read_sku(&catalogue, &mut query);
+    if sku.is_none() {
+        query.refuse("sku", "is required");
+    }
+    query.finish()?;
+    let found = pool.zip(sku).and_then(|(pool, sku)| {
+        let sku = catalogue.sku(sku)?;
+        Some(Subject { pool, sku, policy: catalogue.policy(sku)?, catalogue: &catalogue })
+    });
+    let subject = found.ok_or_else(|| Problem::new(Code::SkuNotFound, "There is no such SKU."))?;
+    Ok(axum::Json(explain(&app.db, &app.clock, &subject).await?))
+}
+
+/// The ledger of one SKU in one pool, newest first.
+#[utoipa::path(get, path = "/stock/{sku}/entries", tag = "stock",
+    params(("sku" = String, Path), ("pool" = Option<String>, Query), ("limit" = Option<i64>, Query),
+        ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page of entries", body = Page<EntryView>)))]
+async fn list_stock_entries(
+    app: AppState,
+    _caller: Caller<scope::StockRead>,
+    Path(code): Path<String>,
+    mut query: Query,
+) -> Result<axum::Json<Page<EntryView>>, Problem> {
+    let catalogue = app.fresh_catalogue().await?;
+    let pool = read_pool(&catalogue, &mut query);
+    let paging = Paging::<i64>::take(&mut query);
+    query.finish()?;
+    let sku = catalogue
+        .sku_by_code(&code)
+        .ok_or_else(|| Problem::new(Code::SkuNotFound, format!("There is no SKU {code:?}.")))?;
+    let pool = pool.unwrap_or(PoolId(0));
+    let rows = queries::list_entries(&app.db, pool, sku.id, paging.after, paging.limit + 1).await?;
+    let page = Page::of(rows, paging.limit, |row| row.seq);
+    Ok(axum::Json(page.map(|row| EntryView::of(pool, row))))
+}

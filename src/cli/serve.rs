@@ -1,0 +1,141 @@
+//! `holdfast serve`: database, first key, listener, and an orderly end.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Database;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::server::{self, ServerLimits};
+use crate::keys::store::{self, FIRST_CLIENT, Grant};
+use crate::keys::{NewKey, Scope};
+use crate::{app, db, lifecycle};
+
+/// How long lanes and tasks may take to finish.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
+    // Before anything else: who cannot listen should not start a database.
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let database = Database::open(config).await?;
+    let served = with_database(config, &database, listener).await;
+    database.close().await?;
+    served
+}
+
+async fn with_database(config: &Config, database: &Database, listener: TcpListener) -> anyhow::Result<()> {
+    db::migrate(&database.migration).await?;
+    let first_key = first_key(&database.migration).await?;
+    let running = app::start(database.options.clone(), Clock::new(), config.settings()).await?;
+    if !config.allow_unsafe_database {
+        db::check_durability(&running.app.db).await?;
+    }
+    let address = listener.local_addr()?;
+    let key_file = match (&config.admin_key_file, &database.embedded) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(_)) => Some(config.data_dir.join("admin.key")),
+        (None, None) => None,
+    };
+    greet(address, first_key.as_ref(), key_file.as_deref())?;
+    let stop = CancellationToken::new();
+    let limits = ServerLimits {
+        connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
+        ..ServerLimits::default()
+    };
+    let serving = server::serve(listener, running.router(), limits, stop.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        requested = lifecycle::shutdown_requested() => {
+            requested?;
+            tracing::info!("shutting down: finishing what was accepted");
+            stop.cancel();
+            tokio::select! {
+                () = &mut serving => {}
+                again = lifecycle::shutdown_requested() => {
+                    again?;
+                    tracing::warn!("asked twice: not waiting for clients");
+                }
+            }
+        }
+    }
+    running.stop(PATIENCE).await;
+    Ok(())
+}
+
+/// Makes the first admin key, if there is none yet.
+async fn first_key(options: &PgConnectOptions) -> anyhow::Result<Option<NewKey>> {
+    let mut conn = options.connect().await?;
+    let key = NewKey::mint()?;
+    let grant = Grant {
+        client: FIRST_CLIENT.to_owned(),
+        label: "first key".to_owned(),
+        scopes: vec![Scope::Admin],
+        expires_at: None,
+        bootstrap: true,
+    };
+    let made = store::insert(&mut conn, &key, &grant, Clock::new().local_now()).await?;
+    Ok(made.then_some(key))
+}
+
+/// Says where it listens and, the first time, how to try it.
+fn greet(address: std::net::SocketAddr, first_key: Option<&NewKey>, key_file: Option<&Path>) -> anyhow::Result<()> {
+    if let (Some(key), Some(file)) = (first_key, key_file) {
+        write_key(key, file.to_path_buf())?;
+    }
+    println!("listening on http://{address}");
+    println!("API page: http://{address}/docs");
+    let Some(key) = first_key else {
+        match key_file.filter(|file| file.exists()) {
+            Some(file) => println!("admin key: in {}", file.display()),
+            None => println!("admin key: as printed at the first start; holdfast keys create makes another"),
+        }
+        return Ok(());
+    };
+    println!(
+        "\nFirst admin key, shown this once{}:",
+        key_file.map(|f| format!(" (and kept in {})", f.display())).unwrap_or_default()
+    );
+    println!("  {}\n", key.token);
+    println!("Try it:\n");
+    println!("{}", TRY_IT.replace("{KEY}", &key.token).replace("{URL}", &format!("http://{address}")));
+    Ok(())
+}
+
+const TRY_IT: &str = r#"export KEY={KEY}
+# a lot on the shelf
+curl -sS {URL}/lots -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -H 'Idempotency-Key: lot-1' \
+  -d '{"sku":"TEA-250","create_sku":true,"lot_code":"L-1","quantity":10,"unit_cost":"4.20","currency":"EUR","received_date":"2026-01-15"}'
+# a cart holds units of it
+RES=$(curl -sS {URL}/reservations -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -H 'Idempotency-Key: cart-1' \
+  -d '{"lines":[{"sku":"TEA-250","quantity":2}]}' | tee /dev/stderr | sed -E 's/^\{"id":"([^"]+)".*/\1/')
+# the order commits them
+curl -sS {URL}/reservations/$RES/commit -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -H 'Idempotency-Key: order-1' \
+  -d '{"order_ref":"1001"}'
+# and availability shows every step
+curl -sS "{URL}/availability?sku=TEA-250" -H "Authorization: Bearer $KEY"
+"#;
+
+fn write_key(key: &NewKey, file: PathBuf) -> anyhow::Result<()> {
+    use std::io::Write;
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&file)
+        .with_context(|| format!("cannot write the first key to {}", file.display()))?;
+    writeln!(opened, "{}", key.token)?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Settings: one struct is flags, environment and `--help`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::telemetry::LogFormat;
+
+/// Every setting of the service. `.env.example` lists them with defaults and meaning.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Postgres to use (15 or newer). Left out: a private one with a persistent folder is started.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<SecretString>,
+
+    /// Postgres URL for migrations, where the service itself connects as a lesser role.
+    #[arg(long, env = "HOLDFAST_MIGRATION_DATABASE_URL", hide_env_values = true)]
+    pub migration_database_url: Option<SecretString>,
+
+    /// Folder of the private Postgres and of the first key.
+    #[arg(long, env = "HOLDFAST_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+
+    /// Address to listen on.
+    #[arg(long, env = "HOLDFAST_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// File that the first admin key is written to, besides being printed. With the private Postgres it is
+    /// `admin.key` in the data folder unless set.
+    #[arg(long, env = "HOLDFAST_ADMIN_KEY_FILE")]
+    pub admin_key_file: Option<PathBuf>,
+
+    /// Number of lanes, and of connections they hold.
+    #[arg(long, env = "HOLDFAST_LANES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub lanes: u16,
+
+    /// Commands that may wait in one lane before callers are told 503 busy.
+    #[arg(long, env = "HOLDFAST_LANE_QUEUE", default_value_t = 2048)]
+    pub lane_queue: u32,
+
+    /// Most commands in one transaction.
+    #[arg(long, env = "HOLDFAST_BATCH_MAX", default_value_t = 256)]
+    pub batch_max: u32,
+
+    /// How long a command may take before its caller is told to try again.
+    #[arg(long, env = "HOLDFAST_COMMAND_TIMEOUT_SECONDS", default_value_t = 10)]
+    pub command_timeout_seconds: u64,
+
+    /// How long any request may take.
+    #[arg(long, env = "HOLDFAST_REQUEST_TIMEOUT_SECONDS", default_value_t = 15)]
+    pub request_timeout_seconds: u64,
+
+    /// Connections for reads and for the catalogue.
+    #[arg(long, env = "HOLDFAST_POOL_CONNECTIONS", default_value_t = 10)]
+    pub pool_connections: u32,
+
+    /// Most open client connections.
+    #[arg(long, env = "HOLDFAST_MAX_CONNECTIONS", default_value_t = 10_000)]
+    pub max_connections: u32,
+
+    /// How old an availability answer may be, in milliseconds.
+    #[arg(long, env = "HOLDFAST_AVAILABILITY_STALENESS_MS", default_value_t = 1000)]
+    pub availability_staleness_ms: u64,
+
+    /// How often expired holds are swept, in milliseconds; 0: never on this instance.
+    #[arg(long, env = "HOLDFAST_SWEEP_INTERVAL_MS", default_value_t = 1000)]
+    pub sweep_interval_ms: u64,
+
+    /// How long answers are kept for replay, in days; at least 7.
+    #[arg(long, env = "HOLDFAST_IDEMPOTENCY_RETENTION_DAYS", default_value_t = 14,
+        value_parser = clap::value_parser!(u16).range(7..=365))]
+    pub idempotency_retention_days: u16,
+
+    /// Start on a Postgres that could lose what it acknowledged (fsync or synchronous_commit off). For throwaway tests.
+    #[arg(long, env = "HOLDFAST_ALLOW_UNSAFE_DATABASE", default_value_t = false)]
+    pub allow_unsafe_database: bool,
+
+    /// Which log lines: `info`, `holdfast=debug`, …
+    #[arg(long, env = "HOLDFAST_LOG", default_value = "info,sqlx=warn")]
+    pub log: String,
+
+    /// How log lines look.
+    #[arg(long, env = "HOLDFAST_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// The limits of answers.
+    #[must_use]
+    pub fn settings(&self) -> crate::app::Settings {
+        crate::app::Settings {
+            request_timeout: Duration::from_secs(self.request_timeout_seconds),
+            idempotency_retention_seconds: i64::from(self.idempotency_retention_days) * 86_400,
+            availability_staleness: Duration::from_millis(self.availability_staleness_ms),
+            pool_connections: self.pool_connections,
+            lanes: crate::ledger::lanes::LaneSettings {
+                lanes: usize::from(self.lanes),
+                queue: usize::try_from(self.lane_queue).unwrap_or(usize::MAX),
+                batch_max: usize::try_from(self.batch_max).unwrap_or(usize::MAX),
+                patience: Duration::from_secs(self.command_timeout_seconds),
+            },
+            intervals: crate::jobs::Intervals {
+                sweep: (self.sweep_interval_ms > 0).then(|| Duration::from_millis(self.sweep_interval_ms)),
+                ..Default::default()
+            },
+        }
+    }
+}

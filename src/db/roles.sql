@@ -1,0 +1,29 @@
+-- What the running service may do. Applied after every migration, where the role exists.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_app') THEN
+        RETURN;
+    END IF;
+    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM holdfast_app;
+    GRANT USAGE ON SCHEMA public TO holdfast_app;
+    GRANT SELECT ON ALL TABLES IN SCHEMA public TO holdfast_app;
+    -- Append-only.
+    GRANT INSERT ON stock_entries, lot_transactions TO holdfast_app;
+    -- The catalogue and the keys are edited, never deleted.
+    GRANT INSERT, UPDATE ON pools, classes, skus, clients, api_keys TO holdfast_app;
+    GRANT UPDATE (revision) ON catalogue_revision TO holdfast_app;
+    -- Balances and claims: only what moves.
+    GRANT INSERT ON stock, reservations, reservation_lines, lots, oversells TO holdfast_app;
+    GRANT UPDATE (on_hand, quarantined, held, committed, seq, opened_at, updated_at) ON stock TO holdfast_app;
+    GRANT UPDATE (state, order_ref, owner, metadata, expires_at, committed_at, closed_at, closed_reason)
+        ON reservations TO holdfast_app;
+    GRANT UPDATE (
+        held_quantity, committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity,
+        expires_at
+    ) ON reservation_lines TO holdfast_app;
+    GRANT UPDATE (remaining_quantity, status) ON lots TO holdfast_app;
+    GRANT UPDATE (resolved_quantity, resolved_at) ON oversells TO holdfast_app;
+    -- Outcomes are final; old ones are purged.
+    GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;
+END
+$$;

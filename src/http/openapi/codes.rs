@@ -1,0 +1,77 @@
+//! Which problem codes each operation can answer, by operation id.
+
+use crate::http::code::Code::{self, *};
+
+const ANY: &[Code] = &[Unauthorized, Forbidden, InvalidParameter, Internal, Unavailable, Timeout];
+const BODY: &[Code] = &[MalformedJson, BodyTooLarge, UnsupportedMediaType, ValidationFailed];
+const KEYED: &[Code] =
+    &[IdempotencyKeyRequired, IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyKeyInFlight, Busy];
+const EDIT: &[Code] = &[PreconditionRequired, PreconditionFailed];
+
+/// The codes of an operation; empty for one that is not listed.
+#[must_use]
+pub fn codes_of(operation: &str) -> Vec<Code> {
+    let own: &[&[Code]] = match operation {
+        "create_reservation" => &[
+            BODY,
+            KEYED,
+            &[
+                InsufficientStock,
+                UnknownPool,
+                UnknownSku,
+                SkuRetired,
+                QuantityAboveMaxPerHold,
+                TtlAboveLongestHold,
+                ClientReferenceInUse,
+                UnknownReservation,
+                SupersedesOtherOwner,
+                AlreadySuperseded,
+                InvalidStateTransition,
+                OpeningCountRequired,
+            ],
+        ],
+        "commit_reservation" => &[
+            BODY,
+            KEYED,
+            &[ReservationNotFound, HoldExpired, InvalidStateTransition, OrderRefConflict, ExceedsHeld, UnknownLine],
+        ],
+        "release_reservation" => {
+            &[BODY, KEYED, &[ReservationNotFound, InvalidStateTransition, ExceedsHeld, UnknownLine]]
+        }
+        "extend_reservation" => &[
+            BODY,
+            KEYED,
+            &[
+                ReservationNotFound,
+                HoldExpired,
+                InvalidStateTransition,
+                ExceedsLongestHold,
+                TtlAboveLongestHold,
+                SkuRetired,
+                OpeningCountRequired,
+                ClientReferenceInUse,
+            ],
+        ],
+        "get_reservation" => &[&[ReservationNotFound]],
+        "erase_owner" => &[BODY],
+        "receive_lot" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked]],
+        "give_opening_count" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked, OpeningCountNotDue]],
+        "get_lot" => &[&[LotNotFound]],
+        "get_availability" => &[&[UnknownSku, UnknownPool]],
+        "query_availability" => &[BODY, &[UnknownSku, UnknownPool]],
+        "explain_availability" | "list_stock_entries" => &[&[SkuNotFound]],
+        "create_pool" | "create_class" => &[BODY, &[CodeInUse]],
+        "create_sku" => &[BODY, &[CodeInUse, UnknownClass]],
+        "get_pool" => &[&[PoolNotFound]],
+        "get_class" => &[&[ClassNotFound]],
+        "get_sku" => &[&[SkuNotFound]],
+        "update_pool" => &[BODY, EDIT, &[PoolNotFound]],
+        "update_class" => &[BODY, EDIT, &[ClassNotFound]],
+        "update_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
+        "create_key" => &[BODY],
+        "revoke_key" => &[&[KeyNotFound]],
+        "list_reservations" | "list_lots" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
+        _ => return Vec::new(),
+    };
+    ANY.iter().chain(own.iter().copied().flatten()).copied().collect()
+}

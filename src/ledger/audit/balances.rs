@@ -1,0 +1,159 @@
+//! Balance rows: against their newest entry, the lines that claim them, the open oversells and the lots.
+//!
+//! Every sum is taken over the same range of SKUs in the same snapshot and joined from both sides, so that claims on a
+//! SKU without a balance row are found like any other difference.
+
+use sqlx::PgConnection;
+
+use super::Options;
+use super::pages::{self, End, Pages, Range};
+use super::report::{Found, Report};
+use crate::ids::PoolId;
+
+pub(super) async fn check(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    options: &Options,
+    report: &mut Report,
+) -> sqlx::Result<()> {
+    let mut pages = Pages::of(options.page);
+    while let Some(from) = pages.from() {
+        let mut tx = pages::snapshot(conn).await?;
+        let end = find_end(&mut tx, pool, from, pages.size()).await?;
+        report.count("stock", end.as_ref().map_or(0, |end| end.rows));
+        let range = pages.range(from, end);
+        let found = compare(&mut tx, pool, &range).await?;
+        tx.commit().await?;
+        report.add(Some(pool), found)?;
+    }
+    Ok(())
+}
+
+async fn find_end(conn: &mut PgConnection, pool: PoolId, from: i64, size: i64) -> sqlx::Result<Option<End<i64>>> {
+    sqlx::query_as!(
+        End,
+        r#"
+        SELECT sku_id AS key, row_number() OVER (ORDER BY sku_id) AS "rows!"
+        FROM (
+            SELECT sku_id
+            FROM stock
+            WHERE pool_id = $1 AND sku_id >= $2
+            ORDER BY sku_id
+            LIMIT $3
+        ) AS page
+        ORDER BY sku_id DESC
+        LIMIT 1
+        "#,
+        pool.0,
+        from,
+        size,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<Vec<Found>> {
+    sqlx::query_as!(
+        Found,
+        r#"
+        SELECT v.name AS "check!", format('sku %s', b.sku_id) AS "subject!", v.detail AS "detail!"
+        FROM (
+            SELECT
+                sku_id,
+                s.seq IS NOT NULL AS has_row,
+                coalesce(s.on_hand, 0) AS on_hand,
+                coalesce(s.quarantined, 0) AS quarantined,
+                coalesce(s.held, 0) AS held,
+                coalesce(s.committed, 0) AS committed,
+                coalesce(s.seq, 0) AS seq,
+                coalesce(h.units, 0) AS lines_held,
+                coalesce(c.units, 0) AS lines_committed,
+                coalesce(o.units, 0) AS oversells_open,
+                coalesce(l.units, 0) AS lots_remaining
+            FROM (
+                SELECT sku_id, on_hand, quarantined, held, committed, seq
+                FROM stock
+                WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3
+            ) AS s
+            FULL JOIN (
+                SELECT sku_id, sum(held_quantity) AS units
+                FROM reservation_lines
+                WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3 AND held_quantity > 0 AND tracked
+                GROUP BY sku_id
+            ) AS h USING (sku_id)
+            FULL JOIN (
+                SELECT sku_id, sum(committed_quantity::bigint - fulfilled_quantity) AS units
+                FROM reservation_lines
+                WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3 AND committed_quantity > fulfilled_quantity AND tracked
+                GROUP BY sku_id
+            ) AS c USING (sku_id)
+            FULL JOIN (
+                SELECT sku_id, sum(quantity - resolved_quantity) AS units
+                FROM oversells
+                WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3 AND resolved_quantity < quantity
+                GROUP BY sku_id
+            ) AS o USING (sku_id)
+            FULL JOIN (
+                SELECT sku_id, sum(remaining_quantity) AS units
+                FROM lots
+                WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3
+                GROUP BY sku_id
+            ) AS l USING (sku_id)
+        ) AS b
+        LEFT JOIN LATERAL (
+            SELECT on_hand_after, quarantined_after, held_after, committed_after, seq
+            FROM stock_entries
+            WHERE pool_id = $1 AND sku_id = b.sku_id
+            ORDER BY seq DESC
+            LIMIT 1
+        ) AS e ON true
+        CROSS JOIN LATERAL (
+            VALUES
+            ('balances_in_bounds', CASE
+                WHEN least(b.on_hand, b.quarantined, b.held, b.committed, b.seq) < 0 OR b.quarantined > b.on_hand
+                    THEN format(
+                        'on_hand %s, quarantined %s, held %s, committed %s, seq %s',
+                        b.on_hand, b.quarantined, b.held, b.committed, b.seq
+                    )
+            END),
+            ('newest_entry_matches_balance', CASE
+                WHEN b.has_row AND (b.on_hand, b.quarantined, b.held, b.committed, b.seq) IS DISTINCT FROM (
+                    coalesce(e.on_hand_after, 0), coalesce(e.quarantined_after, 0), coalesce(e.held_after, 0),
+                    coalesce(e.committed_after, 0), coalesce(e.seq, 0)
+                )
+                    THEN format(
+                        'balance on_hand %s, quarantined %s, held %s, committed %s, seq %s; '
+                        'newest entry on_hand %s, quarantined %s, held %s, committed %s, seq %s',
+                        b.on_hand, b.quarantined, b.held, b.committed, b.seq,
+                        coalesce(e.on_hand_after, 0), coalesce(e.quarantined_after, 0), coalesce(e.held_after, 0),
+                        coalesce(e.committed_after, 0), coalesce(e.seq, 0)
+                    )
+            END),
+            ('held_matches_lines', CASE
+                WHEN b.held <> b.lines_held THEN format('balance %s, lines %s', b.held, b.lines_held)
+            END),
+            ('committed_matches_lines', CASE
+                WHEN b.committed <> b.lines_committed
+                    THEN format('balance %s, lines %s', b.committed, b.lines_committed)
+            END),
+            ('oversells_add_up', CASE
+                WHEN greatest(b.held + b.committed + b.quarantined - b.on_hand, 0) <> b.oversells_open
+                    THEN format(
+                        'claimed beyond the shelf %s, open oversells %s',
+                        greatest(b.held + b.committed + b.quarantined - b.on_hand, 0), b.oversells_open
+                    )
+            END),
+            ('lots_match_on_hand', CASE
+                WHEN b.on_hand <> b.lots_remaining THEN format('on_hand %s, lots %s', b.on_hand, b.lots_remaining)
+            END)
+        ) AS v (name, detail)
+        WHERE v.detail IS NOT NULL
+        ORDER BY b.sku_id
+        "#,
+        pool.0,
+        range.from,
+        range.to,
+    )
+    .fetch_all(conn)
+    .await
+}

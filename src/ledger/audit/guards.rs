@@ -1,0 +1,279 @@
+//! Guards: the constraints, unique indexes and triggers that the migrations put up, by name.
+//!
+//! A guard stands when it exists, was validated and is enabled. What one says is not compared: two servers of different
+//! age print the same definition differently. A test compares [`GUARDS`] with a freshly migrated database.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::pages;
+use super::report::{Found, Report};
+
+/// What a guard is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GuardKind {
+    /// A check, a key or a reference.
+    Constraint,
+    /// A unique index that no constraint owns.
+    Index,
+    /// A trigger.
+    Trigger,
+}
+
+use GuardKind::{Constraint, Index, Trigger};
+
+impl GuardKind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Constraint => "constraint",
+            Index => "index",
+            Trigger => "trigger",
+        }
+    }
+}
+
+/// Every guard: table, kind, names.
+pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
+    (
+        "api_keys",
+        Constraint,
+        &["api_keys_client_exists", "api_keys_pkey", "api_keys_scopes_known", "api_keys_secret_is_sha256"],
+    ),
+    ("api_keys", Index, &["api_keys_one_bootstrap"]),
+    (
+        "catalogue_revision",
+        Constraint,
+        &["catalogue_revision_only_row", "catalogue_revision_pkey", "catalogue_revision_positive"],
+    ),
+    (
+        "classes",
+        Constraint,
+        &[
+            "classes_code_form",
+            "classes_code_unique",
+            "classes_depletion_order_known",
+            "classes_hold_ttl_within_longest",
+            "classes_pkey",
+            "classes_quantities_in_range",
+        ],
+    ),
+    ("clients", Constraint, &["clients_name_length", "clients_name_unique", "clients_pkey"]),
+    (
+        "idempotency_keys",
+        Constraint,
+        &[
+            "idempotency_keys_fingerprint_is_sha256",
+            "idempotency_keys_key_length",
+            "idempotency_keys_pkey",
+            "idempotency_keys_status_is_an_outcome",
+        ],
+    ),
+    ("idempotency_keys", Trigger, &["idempotency_keys_outcome_is_final"]),
+    (
+        "lot_transactions",
+        Constraint,
+        &[
+            "lot_transactions_lot_exists",
+            "lot_transactions_moves_something",
+            "lot_transactions_pkey",
+            "lot_transactions_receipt_is_first",
+            "lot_transactions_remaining_not_negative",
+            "lot_transactions_seq_from_one",
+            "lot_transactions_source_known",
+        ],
+    ),
+    ("lot_transactions", Index, &["lot_transactions_one_depletion_per_day"]),
+    ("lot_transactions", Trigger, &["lot_transactions_append_only", "lot_transactions_no_truncate"]),
+    (
+        "lots",
+        Constraint,
+        &[
+            "lots_currency_form",
+            "lots_expires_after_received",
+            "lots_origin_known",
+            "lots_pkey",
+            "lots_received_positive",
+            "lots_remaining_within_received",
+            "lots_status_known",
+            "lots_stock_exists",
+            "lots_unit_cost_not_negative",
+        ],
+    ),
+    ("lots", Index, &["lots_source_ref_unique"]),
+    (
+        "oversells",
+        Constraint,
+        &[
+            "oversells_line_exists",
+            "oversells_names_its_line",
+            "oversells_one_per_line",
+            "oversells_pkey",
+            "oversells_quantity_positive",
+            "oversells_resolved_has_time",
+            "oversells_resolved_within_quantity",
+        ],
+    ),
+    ("pools", Constraint, &["pools_code_form", "pools_code_unique", "pools_id_positive", "pools_pkey"]),
+    (
+        "reservation_lines",
+        Constraint,
+        &[
+            "reservation_lines_add_up",
+            "reservation_lines_fulfilled_within_committed",
+            "reservation_lines_line_from_one",
+            "reservation_lines_pkey",
+            "reservation_lines_quantities_not_negative",
+            "reservation_lines_requested_positive",
+            "reservation_lines_reservation_exists",
+        ],
+    ),
+    ("reservation_lines", Trigger, &["reservation_lines_never_deleted", "reservation_lines_only_forward"]),
+    (
+        "reservations",
+        Constraint,
+        &[
+            "reservations_committed_has_order",
+            "reservations_expiry_within_longest",
+            "reservations_origin_known",
+            "reservations_origin_names_the_replaced",
+            "reservations_pkey",
+            "reservations_state_fits_close",
+            "reservations_state_fits_commit",
+            "reservations_state_known",
+        ],
+    ),
+    ("reservations", Index, &["reservations_client_reference_unique", "reservations_replaced_once"]),
+    ("reservations", Trigger, &["reservations_never_deleted", "reservations_only_forward"]),
+    (
+        "skus",
+        Constraint,
+        &[
+            "skus_class_exists",
+            "skus_code_form",
+            "skus_code_unique",
+            "skus_id_positive",
+            "skus_pkey",
+            "skus_status_known",
+        ],
+    ),
+    (
+        "stock",
+        Constraint,
+        &[
+            "stock_pkey",
+            "stock_pool_exists",
+            "stock_quantities_not_negative",
+            "stock_quarantined_within_on_hand",
+            "stock_seq_not_negative",
+            "stock_sku_exists",
+        ],
+    ),
+    ("stock", Trigger, &["stock_moves_with_its_ledger"]),
+    (
+        "stock_entries",
+        Constraint,
+        &[
+            "stock_entries_after_not_negative",
+            "stock_entries_claim_names_its_line",
+            "stock_entries_closing_kind",
+            "stock_entries_delta_fits_kind",
+            "stock_entries_hold_names_its_policy",
+            "stock_entries_hold_within_reservable",
+            "stock_entries_pkey",
+            "stock_entries_receipt_names_its_lot",
+            "stock_entries_seq_from_one",
+            "stock_entries_stock_exists",
+        ],
+    ),
+    ("stock_entries", Index, &["stock_entries_one_closing_per_line", "stock_entries_one_opening_per_line"]),
+    ("stock_entries", Trigger, &["stock_entries_append_only", "stock_entries_no_truncate"]),
+];
+
+/// A guard of the database, whether or not it is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// Its table.
+    pub table: String,
+    /// `constraint`, `index` or `trigger`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is valid and enabled. A reference also needs the triggers that enforce it, on both tables.
+    pub stands: bool,
+}
+
+/// The guards of the tables in the current schema; the migration tool's own tables are left out.
+///
+/// # Errors
+/// Database errors.
+pub async fn find_guards(conn: &mut PgConnection) -> sqlx::Result<Vec<Guard>> {
+    sqlx::query_as!(
+        Guard,
+        r#"
+        SELECT t.relname::text AS "table!", g.kind AS "kind!", g.name AS "name!", g.stands AS "stands!"
+        FROM (
+            SELECT
+                c.conrelid AS table_id,
+                'constraint' AS kind,
+                c.conname::text AS name,
+                c.convalidated
+                AND NOT EXISTS (
+                    SELECT FROM pg_trigger AS e WHERE e.tgconstraint = c.oid AND e.tgenabled NOT IN ('O', 'A')
+                )
+                AND NOT EXISTS (
+                    SELECT FROM pg_index AS i
+                    WHERE i.indexrelid = c.conindid AND NOT (i.indisunique AND i.indisvalid AND i.indisready)
+                ) AS stands
+            FROM pg_constraint AS c
+            WHERE c.contype IN ('c', 'f', 'p', 'u', 'x')
+            UNION ALL
+            SELECT i.indrelid, 'index', x.relname::text, i.indisvalid AND i.indisready
+            FROM pg_index AS i
+            JOIN pg_class AS x ON x.oid = i.indexrelid
+            WHERE i.indisunique
+                AND NOT EXISTS (
+                    SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u')
+                )
+            UNION ALL
+            SELECT e.tgrelid, 'trigger', e.tgname::text, e.tgenabled IN ('O', 'A')
+            FROM pg_trigger AS e
+            WHERE NOT e.tgisinternal
+        ) AS g
+        JOIN pg_class AS t ON t.oid = g.table_id
+        WHERE t.relnamespace = current_schema()::regnamespace AND NOT starts_with(t.relname::text, '_')
+        ORDER BY t.relname::text COLLATE "C", g.kind, g.name COLLATE "C"
+        "#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+pub(super) async fn check(conn: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
+    let mut tx = pages::snapshot(conn).await?;
+    let guards = find_guards(&mut tx).await?;
+    tx.commit().await?;
+    report.count("pg_catalog", i64::try_from(guards.len()).unwrap_or(i64::MAX));
+    report.add(None, judge(&guards))
+}
+
+/// Which expected guards do not stand. Pure.
+fn judge(guards: &[Guard]) -> Vec<Found> {
+    let stands: BTreeMap<(&str, &str, &str), bool> =
+        guards.iter().map(|guard| ((&*guard.table, &*guard.kind, &*guard.name), guard.stands)).collect();
+    let mut found = Vec::new();
+    for (table, kind, names) in GUARDS {
+        for name in *names {
+            let detail = match stands.get(&(*table, kind.as_str(), *name)) {
+                Some(true) => continue,
+                Some(false) => "not validated or disabled",
+                None => "missing",
+            };
+            let subject = format!("{} {name} on {table}", kind.as_str());
+            found.push(Found { check: "guards_in_place".to_owned(), subject, detail: detail.to_owned() });
+        }
+    }
+    found
+}

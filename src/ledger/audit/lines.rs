@@ -1,0 +1,143 @@
+//! Reservation lines: their arithmetic, their reservation, and their movements in the ledger.
+//!
+//! The entries of a line are found through three partial indexes: the one that opened it, the one that closed it, and
+//! the ones between. Their predicates are repeated here word for word, or the indexes would not be used.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::pages::Range;
+use super::report::Found;
+use crate::ids::PoolId;
+
+/// Lines of the reservations in `range`.
+pub(super) async fn count(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!"
+        FROM reservation_lines
+        WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
+        "#,
+        pool.0,
+        range.from,
+        range.to,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// `granted` is what the line got when it was made. The sums of a line are compared with the ledger only where it was
+/// opened as it should, and what closed it only where the ledger itself says that a hold was opened.
+pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+    sqlx::query_as!(
+        Found,
+        r#"
+        SELECT
+            v.name AS "check!",
+            format('reservation %s line %s', l.reservation_id, l.line) AS "subject!",
+            v.detail AS "detail!"
+        FROM (
+            SELECT
+                *,
+                CASE WHEN tracked THEN requested_quantity::bigint - short_quantity ELSE 0 END AS granted,
+                CASE WHEN tracked THEN held_quantity ELSE 0 END AS held,
+                CASE WHEN tracked THEN committed_quantity::bigint - fulfilled_quantity ELSE 0 END AS committed,
+                CASE WHEN tracked THEN released_quantity ELSE 0 END AS released,
+                CASE WHEN tracked THEN expired_quantity ELSE 0 END AS expired,
+                CASE WHEN tracked THEN cancelled_quantity ELSE 0 END AS cancelled
+            FROM reservation_lines
+            WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
+        ) AS l
+        LEFT JOIN reservations AS r ON r.pool_id = $1 AND r.reservation_id = l.reservation_id
+        LEFT JOIN skus AS k ON k.sku_id = l.sku_id
+        LEFT JOIN (
+            SELECT
+                reservation_id,
+                line,
+                count(*) FILTER (WHERE kind IN ('hold', 'claim')) AS openings,
+                count(*) FILTER (WHERE kind = 'hold') AS holds,
+                count(*) FILTER (WHERE closes_line) AS closings,
+                sum(held_delta + committed_delta) FILTER (WHERE kind IN ('hold', 'claim')) AS opened,
+                sum(held_delta) AS held,
+                sum(committed_delta) AS committed,
+                -sum(held_delta) FILTER (WHERE kind = 'release') AS released,
+                -sum(held_delta) FILTER (WHERE kind = 'expire') AS expired,
+                -sum(committed_delta) FILTER (WHERE kind = 'cancel') AS cancelled
+            FROM (
+                SELECT reservation_id, line, kind, held_delta, committed_delta, closes_line
+                FROM stock_entries
+                WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3 AND kind IN ('hold', 'claim')
+                UNION ALL
+                SELECT reservation_id, line, kind, held_delta, committed_delta, closes_line
+                FROM stock_entries
+                WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
+                    AND closes_line AND kind NOT IN ('hold', 'claim')
+                UNION ALL
+                SELECT reservation_id, line, kind, held_delta, committed_delta, closes_line
+                FROM stock_entries
+                WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
+                    AND NOT closes_line AND kind IN ('commit', 'release', 'expire', 'cancel')
+            ) AS moves
+            GROUP BY reservation_id, line
+        ) AS g ON g.reservation_id = l.reservation_id AND g.line = l.line
+        CROSS JOIN LATERAL (
+            VALUES
+            ('line_arithmetic', CASE
+                WHEN least(
+                        l.short_quantity, l.held_quantity, l.committed_quantity, l.released_quantity,
+                        l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity, l.line - 1
+                    ) < 0
+                    OR l.requested_quantity <= 0
+                    OR l.fulfilled_quantity > l.committed_quantity
+                    OR l.requested_quantity <> l.short_quantity::bigint + l.held_quantity + l.committed_quantity
+                        + l.released_quantity + l.expired_quantity + l.cancelled_quantity
+                    THEN format(
+                        'requested %s; short %s, held %s, committed %s, released %s, expired %s, cancelled %s; '
+                        'fulfilled %s',
+                        l.requested_quantity, l.short_quantity, l.held_quantity, l.committed_quantity,
+                        l.released_quantity, l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity
+                    )
+            END),
+            ('line_references_exist', CASE
+                WHEN r.reservation_id IS NULL THEN 'no such reservation'
+                WHEN k.sku_id IS NULL THEN format('no sku %s', l.sku_id)
+            END),
+            ('line_expiry_matches_reservation', CASE
+                WHEN l.expires_at <> r.expires_at
+                    THEN format('line expires %s, reservation %s', l.expires_at, r.expires_at)
+            END),
+            ('line_opens_once', CASE
+                WHEN coalesce(g.openings, 0) <> (l.granted <> 0)::int
+                    THEN format('%s units granted, %s opening entries', l.granted, coalesce(g.openings, 0))
+            END),
+            ('line_closes_once', CASE
+                WHEN g.closings > 1 OR g.openings = 1 AND g.closings <> (g.holds = 1 AND g.held = 0)::int
+                    THEN format('opened by %s, %s held in the ledger, %s closing entries',
+                        CASE g.holds WHEN 0 THEN 'a claim' ELSE 'a hold' END, g.held, g.closings
+                    )
+            END),
+            ('line_matches_ledger', CASE
+                WHEN coalesce(g.openings, 0) = (l.granted <> 0)::int
+                    AND (l.granted, l.held, l.committed, l.released, l.expired, l.cancelled) <> (
+                        coalesce(g.opened, 0), coalesce(g.held, 0), coalesce(g.committed, 0),
+                        coalesce(g.released, 0), coalesce(g.expired, 0), coalesce(g.cancelled, 0)
+                    )
+                    THEN format(
+                        'line granted %s, held %s, committed %s, released %s, expired %s, cancelled %s; '
+                        'ledger %s, %s, %s, %s, %s, %s',
+                        l.granted, l.held, l.committed, l.released, l.expired, l.cancelled,
+                        coalesce(g.opened, 0), coalesce(g.held, 0), coalesce(g.committed, 0),
+                        coalesce(g.released, 0), coalesce(g.expired, 0), coalesce(g.cancelled, 0)
+                    )
+            END)
+        ) AS v (name, detail)
+        WHERE v.detail IS NOT NULL
+        ORDER BY l.reservation_id, l.line
+        "#,
+        pool.0,
+        range.from,
+        range.to,
+    )
+    .fetch_all(conn)
+    .await
+}

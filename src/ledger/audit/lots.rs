@@ -1,0 +1,164 @@
+//! Lots and their movements: gapless, each following from the one before, summing up to what remains.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Options;
+use super::pages::{self, End, Pages, Range};
+use super::report::{Found, Report};
+use crate::ids::PoolId;
+
+pub(super) async fn check(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    options: &Options,
+    report: &mut Report,
+) -> sqlx::Result<()> {
+    let mut pages = Pages::of(options.page);
+    while let Some(from) = pages.from() {
+        let mut tx = pages::snapshot(conn).await?;
+        let end = find_end(&mut tx, pool, from, pages.size()).await?;
+        report.count("lots", end.as_ref().map_or(0, |end| end.rows));
+        let range = pages.range(from, end);
+        let mut found = compare_lots(&mut tx, pool, &range).await?;
+        found.extend(compare_transactions(&mut tx, pool, &range).await?);
+        report.count("lot_transactions", count_transactions(&mut tx, pool, &range).await?);
+        tx.commit().await?;
+        report.add(Some(pool), found)?;
+    }
+    Ok(())
+}
+
+async fn find_end(conn: &mut PgConnection, pool: PoolId, from: Uuid, size: i64) -> sqlx::Result<Option<End<Uuid>>> {
+    sqlx::query_as!(
+        End,
+        r#"
+        SELECT lot_id AS key, row_number() OVER (ORDER BY lot_id) AS "rows!"
+        FROM (
+            SELECT lot_id
+            FROM lots
+            WHERE pool_id = $1 AND lot_id >= $2
+            ORDER BY lot_id
+            LIMIT $3
+        ) AS page
+        ORDER BY lot_id DESC
+        LIMIT 1
+        "#,
+        pool.0,
+        from,
+        size,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn count_transactions(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!"
+        FROM lot_transactions
+        WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
+        "#,
+        pool.0,
+        range.from,
+        range.to,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+    sqlx::query_as!(
+        Found,
+        r#"
+        SELECT v.name AS "check!", format('lot %s', l.lot_id) AS "subject!", v.detail AS "detail!"
+        FROM lots AS l
+        LEFT JOIN stock AS s ON s.pool_id = $1 AND s.sku_id = l.sku_id
+        LEFT JOIN (
+            SELECT lot_id, sum(quantity_delta) AS units
+            FROM lot_transactions
+            WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
+            GROUP BY lot_id
+        ) AS t ON t.lot_id = l.lot_id
+        CROSS JOIN LATERAL (
+            VALUES
+            ('lots_in_bounds', CASE
+                WHEN l.received_quantity <= 0 OR l.remaining_quantity NOT BETWEEN 0 AND l.received_quantity
+                    THEN format('received %s, remaining %s', l.received_quantity, l.remaining_quantity)
+            END),
+            ('lot_transactions_sum_to_remaining', CASE
+                WHEN t.units IS DISTINCT FROM l.remaining_quantity
+                    THEN format(
+                        'transactions %s, remaining %s', coalesce(t.units::text, 'none'), l.remaining_quantity
+                    )
+            END),
+            ('lot_references_exist', CASE
+                WHEN s.sku_id IS NULL THEN format('no balance row of sku %s', l.sku_id)
+            END)
+        ) AS v (name, detail)
+        WHERE l.pool_id = $1 AND l.lot_id BETWEEN $2 AND $3 AND v.detail IS NOT NULL
+        ORDER BY l.lot_id
+        "#,
+        pool.0,
+        range.from,
+        range.to,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+    sqlx::query_as!(
+        Found,
+        r#"
+        SELECT v.name AS "check!", format('lot %s seq %s', t.lot_id, t.seq) AS "subject!", v.detail AS "detail!"
+        FROM (
+            SELECT
+                *,
+                coalesce(lag(seq) OVER w, 0) AS seq_before,
+                coalesce(lag(remaining_after) OVER w, 0) + quantity_delta AS remaining_due,
+                count(*) FILTER (WHERE row_source = 'snapshot_depletion')
+                    OVER (PARTITION BY lot_id, source_ref_id ORDER BY seq) AS depletions
+            FROM lot_transactions
+            WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
+            WINDOW w AS (PARTITION BY lot_id ORDER BY seq)
+        ) AS t
+        LEFT JOIN lots AS l ON l.pool_id = $1 AND l.lot_id = t.lot_id
+        CROSS JOIN LATERAL (
+            VALUES
+            ('lot_ledger_gapless', CASE
+                WHEN t.seq <> t.seq_before + 1 THEN format('follows transaction %s', t.seq_before)
+            END),
+            ('lot_ledger_adds_up', CASE
+                WHEN t.seq = t.seq_before + 1 AND t.remaining_after <> t.remaining_due
+                    THEN format(
+                        'says %s remain; the transaction before and the change make %s',
+                        t.remaining_after, t.remaining_due
+                    )
+            END),
+            ('lots_in_bounds', CASE
+                WHEN t.remaining_after < 0 OR t.remaining_after > l.received_quantity
+                    THEN format('received %s, remaining after it %s', l.received_quantity, t.remaining_after)
+            END),
+            ('lots_open_with_what_was_received', CASE
+                WHEN t.seq = 1 AND t.quantity_delta <> l.received_quantity
+                    THEN format('received %s, first transaction %s', l.received_quantity, t.quantity_delta)
+            END),
+            ('lots_deplete_once_a_day', CASE
+                WHEN t.row_source = 'snapshot_depletion' AND t.depletions > 1
+                    THEN format('depletion %s of day %s', t.depletions, t.source_ref_id)
+            END),
+            ('lot_references_exist', CASE
+                WHEN l.lot_id IS NULL THEN 'no such lot'
+            END)
+        ) AS v (name, detail)
+        WHERE v.detail IS NOT NULL
+        ORDER BY t.lot_id, t.seq
+        "#,
+        pool.0,
+        range.from,
+        range.to,
+    )
+    .fetch_all(conn)
+    .await
+}

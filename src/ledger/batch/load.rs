@@ -1,0 +1,409 @@
+//! What a batch reads. Locks come first, in (pool, SKU) order; everything after reads under them.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::{ClientId, LotId, PoolId, ReservationId, SkuId};
+use crate::ledger::balance::Balance;
+use crate::ledger::command::Receive;
+use crate::ledger::entry::LineRef;
+use crate::ledger::outcome::LotRecord;
+use crate::ledger::world::{Due, DueLine, Shelf};
+use crate::reservations::state::{Line, Origin, Reservation, State};
+
+/// SKUs that the named reservations, those that replaced them, and the holders of the named references claim.
+/// Lines never change their SKU, so what is read before the locks is still true under them.
+pub(super) async fn find_claimed_skus(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    reservations: &[Uuid],
+    references: &References,
+) -> sqlx::Result<Vec<i64>> {
+    let ids = find_reservation_ids(conn, pool, reservations, references).await?;
+    sqlx::query_scalar!(
+        r#"
+        SELECT DISTINCT sku_id
+        FROM reservation_lines
+        WHERE pool_id = $1 AND reservation_id = ANY($2) AND tracked
+        "#,
+        pool.0,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Client references as columns, for UNNEST.
+#[derive(Debug, Default)]
+pub(super) struct References {
+    pub clients: Vec<i64>,
+    pub names: Vec<String>,
+}
+
+/// The named reservations, those that replaced them, and the holders of the named references.
+pub(super) async fn find_reservation_ids(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    reservations: &[Uuid],
+    references: &References,
+) -> sqlx::Result<Vec<Uuid>> {
+    let mut ids = reservations.to_vec();
+    if !reservations.is_empty() {
+        ids.extend(
+            sqlx::query_scalar!(
+                r#"
+                SELECT reservation_id
+                FROM reservations
+                WHERE pool_id = $1 AND replaces_id IS NOT NULL AND replaces_id = ANY($2)
+                "#,
+                pool.0,
+                reservations,
+            )
+            .fetch_all(&mut *conn)
+            .await?,
+        );
+    }
+    if !references.names.is_empty() {
+        ids.extend(
+            sqlx::query_scalar!(
+                r#"
+                SELECT r.reservation_id
+                FROM unnest($2::bigint[], $3::text[]) AS u (client_id, client_reference)
+                JOIN reservations AS r
+                    ON r.pool_id = $1
+                    AND r.client_id = u.client_id
+                    AND r.client_reference = u.client_reference
+                    AND r.client_reference IS NOT NULL
+                    AND r.state IN ('held', 'committed', 'fulfilled', 'reconciled')
+                "#,
+                pool.0,
+                &references.clients,
+                &references.names,
+            )
+            .fetch_all(&mut *conn)
+            .await?,
+        );
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Locks the balance rows of `skus`, in order, and reads them. SKUs without a row are absent.
+pub(super) async fn lock_stock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+) -> sqlx::Result<Vec<(SkuId, Shelf)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at
+        FROM stock
+        WHERE pool_id = $1 AND sku_id = ANY($2)
+        ORDER BY sku_id
+        FOR NO KEY UPDATE
+        "#,
+        pool.0,
+        skus,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let balance = Balance {
+                on_hand: row.on_hand,
+                quarantined: row.quarantined,
+                held: row.held,
+                committed: row.committed,
+                seq: row.seq,
+            };
+            (SkuId(row.sku_id), Shelf { balance, opened_at: row.opened_at })
+        })
+        .collect())
+}
+
+/// Makes sure that `skus` have a balance row to lock.
+pub(super) async fn ensure_stock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO stock (pool_id, sku_id, on_hand, quarantined, held, committed, seq, opened_at, updated_at)
+        SELECT $1, u.sku_id, 0, 0, 0, 0, 0, $3, $3
+        FROM unnest($2::bigint[]) AS u (sku_id)
+        ON CONFLICT (pool_id, sku_id) DO NOTHING
+        "#,
+        pool.0,
+        skus,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An answer given before under an idempotency key.
+#[derive(Debug)]
+pub(super) struct StoredAnswer {
+    pub fingerprint: Vec<u8>,
+    pub status: i16,
+    pub body: Vec<u8>,
+}
+
+/// What is read once the locks are held: the clock, the catalogue's revision, answers given before.
+#[derive(Debug)]
+pub(super) struct UnderLock {
+    pub now: DateTime<Utc>,
+    pub catalogue_revision: i64,
+    pub answers: HashMap<(ClientId, String), StoredAnswer>,
+}
+
+/// Reads the clock after the locks (a time read before a lock wait accepts what has expired meanwhile) and looks up
+/// the keys. The look-up only saves work: the insert at the end of the transaction is what claims a key.
+pub(super) async fn read_under_lock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    clients: &[i64],
+    keys: &[String],
+) -> sqlx::Result<UnderLock> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            clock_timestamp() AS "now!",
+            (SELECT revision FROM catalogue_revision) AS "revision!",
+            k.client_id AS "client_id?",
+            k.key AS "key?",
+            k.fingerprint AS "fingerprint?",
+            k.status AS "status?",
+            k.body AS "body?"
+        FROM (SELECT 1) AS one
+        LEFT JOIN (
+            SELECT i.client_id, i.key, i.fingerprint, i.status, i.body
+            FROM unnest($2::bigint[], $3::text[]) AS u (client_id, key)
+            JOIN idempotency_keys AS i ON i.pool_id = $1 AND i.client_id = u.client_id AND i.key = u.key
+        ) AS k ON true
+        "#,
+        pool.0,
+        clients,
+        keys,
+    )
+    .fetch_all(conn)
+    .await?;
+    let (now, catalogue_revision) = rows.first().map(|row| (row.now, row.revision)).ok_or(sqlx::Error::RowNotFound)?;
+    let answers = rows
+        .into_iter()
+        .filter_map(|row| {
+            let answer = StoredAnswer { fingerprint: row.fingerprint?, status: row.status?, body: row.body? };
+            Some(((ClientId(row.client_id?), row.key?), answer))
+        })
+        .collect();
+    Ok(UnderLock { now, catalogue_revision, answers })
+}
+
+/// Locks the reservations with these ids, in order, and reads them with their lines.
+pub(super) async fn lock_reservations(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    ids: &[Uuid],
+) -> sqlx::Result<Vec<Reservation>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata, replaces_id,
+            created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+        FROM reservations
+        WHERE pool_id = $1 AND reservation_id = ANY($2)
+        ORDER BY reservation_id
+        FOR NO KEY UPDATE
+        "#,
+        pool.0,
+        ids,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut lines = find_lines(conn, pool, ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Reservation {
+                id: ReservationId { pool, uuid: row.reservation_id },
+                client: ClientId(row.client_id),
+                state: State::parse(&row.state).ok_or_else(|| unknown_word("state", &row.state))?,
+                origin: Origin::parse(&row.origin).ok_or_else(|| unknown_word("origin", &row.origin))?,
+                client_reference: row.client_reference,
+                owner: row.owner,
+                order_ref: row.order_ref,
+                metadata: row.metadata,
+                replaces: row.replaces_id.map(|uuid| ReservationId { pool, uuid }),
+                created_at: row.created_at,
+                expires_at: row.expires_at,
+                max_expires_at: row.max_expires_at,
+                committed_at: row.committed_at,
+                closed_at: row.closed_at,
+                closed_reason: row.closed_reason,
+                lines: lines.remove(&row.reservation_id).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+fn unknown_word(column: &str, word: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("unknown {column} {word:?}").into())
+}
+
+/// Lines of these reservations, in line order.
+pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Vec<Line>>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
+            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity
+        FROM reservation_lines
+        WHERE pool_id = $1 AND reservation_id = ANY($2)
+        ORDER BY reservation_id, line
+        "#,
+        pool.0,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut lines: HashMap<Uuid, Vec<Line>> = HashMap::new();
+    for row in rows {
+        lines.entry(row.reservation_id).or_default().push(Line {
+            line: row.line,
+            sku: SkuId(row.sku_id),
+            tracked: row.tracked,
+            requested: row.requested_quantity.into(),
+            short: row.short_quantity.into(),
+            held: row.held_quantity.into(),
+            committed: row.committed_quantity.into(),
+            released: row.released_quantity.into(),
+            expired: row.expired_quantity.into(),
+            cancelled: row.cancelled_quantity.into(),
+            fulfilled: row.fulfilled_quantity.into(),
+        });
+    }
+    Ok(lines)
+}
+
+/// The holds on one locked SKU that are due at `now`, soonest first, at most `limit`, and when the next one is.
+pub(super) async fn find_due(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sku: SkuId,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Due> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT reservation_id, line, held_quantity
+        FROM reservation_lines
+        WHERE pool_id = $1 AND sku_id = $2 AND held_quantity > 0 AND tracked AND expires_at <= $3
+        ORDER BY expires_at
+        LIMIT $4
+        "#,
+        pool.0,
+        sku.0,
+        now,
+        limit,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let next_hold_expires_at = sqlx::query_scalar!(
+        r#"
+        SELECT min(expires_at)
+        FROM reservation_lines
+        WHERE pool_id = $1 AND sku_id = $2 AND held_quantity > 0 AND expires_at > $3
+        "#,
+        pool.0,
+        sku.0,
+        now,
+    )
+    .fetch_one(conn)
+    .await?;
+    let complete = i64::try_from(rows.len()).is_ok_and(|found| found < limit);
+    let lines = rows
+        .into_iter()
+        .map(|row| DueLine {
+            line: LineRef { reservation: row.reservation_id, line: row.line },
+            sku,
+            held: row.held_quantity.into(),
+        })
+        .collect();
+    Ok(Due { lines, next_hold_expires_at, complete })
+}
+
+/// Lots that these source references named before.
+pub(super) async fn find_lots_by_source_ref(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sources: &[String],
+    source_refs: &[String],
+) -> sqlx::Result<Vec<LotRecord>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT l.*, k.code AS sku_code
+        FROM unnest($2::text[], $3::text[]) AS u (source, source_ref)
+        JOIN lots AS l
+            ON l.pool_id = $1 AND l.source = u.source AND l.source_ref = u.source_ref AND l.source_ref IS NOT NULL
+        JOIN skus AS k ON k.sku_id = l.sku_id
+        "#,
+        pool.0,
+        sources,
+        source_refs,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LotRecord {
+            id: LotId { pool, uuid: row.lot_id },
+            sku: SkuId(row.sku_id),
+            received: Receive {
+                id: LotId { pool, uuid: row.lot_id },
+                sku: row.sku_code.into(),
+                lot_code: row.lot_code,
+                quantity: row.received_quantity,
+                unit_cost: row.unit_cost.normalize(),
+                currency: row.currency,
+                received_date: row.received_date,
+                expires_date: row.expires_date,
+                source: row.source,
+                source_ref: row.source_ref,
+            },
+            remaining: row.remaining_quantity,
+            origin: row.origin,
+            status: row.status,
+            client: ClientId(row.client_id),
+            recorded_at: row.recorded_at,
+        })
+        .collect())
+}
+
+/// What remains of the lots of one locked SKU; locks them.
+pub(super) async fn lock_open_lots(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sku: SkuId,
+) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT lot_id, remaining_quantity
+        FROM lots
+        WHERE pool_id = $1 AND sku_id = $2 AND remaining_quantity > 0
+        ORDER BY lot_id
+        FOR NO KEY UPDATE
+        "#,
+        pool.0,
+        sku.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.lot_id, row.remaining_quantity)).collect())
+}

@@ -1,0 +1,508 @@
+//! What a batch writes: every table in one statement over arrays, whatever the number of commands.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::PoolId;
+use crate::ledger::batch::BatchError;
+use crate::ledger::entry::Entry;
+use crate::ledger::outcome::LotRecord;
+use crate::ledger::world::{Changes, DueLine};
+use crate::reservations::state::{Line, Reservation};
+
+/// Writes all changes of a batch. Reservations that give something up go before those that take it.
+pub(super) async fn write_changes(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    changes: &Changes,
+) -> Result<(), BatchError> {
+    if !changes.changed.is_empty() {
+        update_reservations(conn, pool, &changes.changed).await?;
+        update_lines(conn, pool, &changes.changed).await?;
+    }
+    if !changes.expired_lines.is_empty() {
+        expire_lines(conn, pool, &changes.expired_lines).await?;
+    }
+    if !changes.made.is_empty() {
+        insert_reservations(conn, pool, &changes.made).await?;
+        insert_lines(conn, pool, &changes.made).await?;
+    }
+    if !changes.entries.is_empty() {
+        insert_entries(conn, pool, now, &changes.entries).await?;
+        update_stock(conn, pool, now, changes).await?;
+    }
+    if !changes.written_off.is_empty() || !changes.lots.is_empty() || !changes.opened.is_empty() {
+        write_lots(conn, pool, now, changes).await?;
+    }
+    if !changes.oversells.is_empty() {
+        super::oversells::write(conn, pool, now, &changes.oversells).await?;
+    }
+    Ok(())
+}
+
+fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
+    if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == expected) {
+        Ok(())
+    } else {
+        Err(BatchError::Raced(what))
+    }
+}
+
+/// A line quantity as stored; requests are bounded to 10^9.
+fn small(quantity: i64) -> i32 {
+    i32::try_from(quantity).unwrap_or(i32::MAX)
+}
+
+async fn insert_reservations(conn: &mut PgConnection, pool: PoolId, made: &[Reservation]) -> Result<(), BatchError> {
+    let ids: Vec<Uuid> = made.iter().map(|r| r.id.uuid).collect();
+    let clients: Vec<i64> = made.iter().map(|r| r.client.0).collect();
+    let states: Vec<&str> = made.iter().map(|r| r.state.as_str()).collect();
+    let origins: Vec<&str> = made.iter().map(|r| r.origin.as_str()).collect();
+    let references: Vec<Option<&str>> = made.iter().map(|r| r.client_reference.as_deref()).collect();
+    let owners: Vec<Option<&str>> = made.iter().map(|r| r.owner.as_deref()).collect();
+    let orders: Vec<Option<&str>> = made.iter().map(|r| r.order_ref.as_deref()).collect();
+    let metadata: Vec<Option<&serde_json::Value>> = made.iter().map(|r| r.metadata.as_ref()).collect();
+    let replaces: Vec<Option<Uuid>> = made.iter().map(|r| r.replaces.map(|id| id.uuid)).collect();
+    let created: Vec<DateTime<Utc>> = made.iter().map(|r| r.created_at).collect();
+    let expires: Vec<DateTime<Utc>> = made.iter().map(|r| r.expires_at).collect();
+    let longest: Vec<DateTime<Utc>> = made.iter().map(|r| r.max_expires_at).collect();
+    let committed: Vec<Option<DateTime<Utc>>> = made.iter().map(|r| r.committed_at).collect();
+    let closed: Vec<Option<DateTime<Utc>>> = made.iter().map(|r| r.closed_at).collect();
+    let reasons: Vec<Option<&str>> = made.iter().map(|r| r.closed_reason.as_deref()).collect();
+    sqlx::query!(
+        r#"
+        INSERT INTO reservations (
+            pool_id, reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata,
+            replaces_id, created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+        )
+        SELECT $1, u.*
+        FROM unnest(
+            $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[],
+            $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
+            $15::timestamptz[], $16::text[]
+        ) AS u
+        "#,
+        pool.0,
+        &ids,
+        &clients,
+        &states as &[&str],
+        &origins as &[&str],
+        &references as &[Option<&str>],
+        &owners as &[Option<&str>],
+        &orders as &[Option<&str>],
+        &metadata as &[Option<&serde_json::Value>],
+        &replaces as &[Option<Uuid>],
+        &created,
+        &expires,
+        &longest,
+        &committed as &[Option<DateTime<Utc>>],
+        &closed as &[Option<DateTime<Utc>>],
+        &reasons as &[Option<&str>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The lines of many reservations as columns.
+struct LineColumns {
+    reservations: Vec<Uuid>,
+    lines: Vec<i16>,
+    skus: Vec<i64>,
+    tracked: Vec<bool>,
+    requested: Vec<i32>,
+    short: Vec<i32>,
+    held: Vec<i32>,
+    committed: Vec<i32>,
+    released: Vec<i32>,
+    expired: Vec<i32>,
+    cancelled: Vec<i32>,
+    fulfilled: Vec<i32>,
+    expires_at: Vec<DateTime<Utc>>,
+}
+
+impl LineColumns {
+    fn of(reservations: &[Reservation]) -> Self {
+        let all: Vec<(&Reservation, &Line)> =
+            reservations.iter().flat_map(|r| r.lines.iter().map(move |line| (r, line))).collect();
+        let quantities = |of: fn(&Line) -> i64| all.iter().map(|(_, line)| small(of(line))).collect();
+        Self {
+            reservations: all.iter().map(|(r, _)| r.id.uuid).collect(),
+            lines: all.iter().map(|(_, line)| line.line).collect(),
+            skus: all.iter().map(|(_, line)| line.sku.0).collect(),
+            tracked: all.iter().map(|(_, line)| line.tracked).collect(),
+            requested: quantities(|line| line.requested),
+            short: quantities(|line| line.short),
+            held: quantities(|line| line.held),
+            committed: quantities(|line| line.committed),
+            released: quantities(|line| line.released),
+            expired: quantities(|line| line.expired),
+            cancelled: quantities(|line| line.cancelled),
+            fulfilled: quantities(|line| line.fulfilled),
+            expires_at: all.iter().map(|(r, _)| r.expires_at).collect(),
+        }
+    }
+}
+
+async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation]) -> Result<(), BatchError> {
+    let c = LineColumns::of(made);
+    sqlx::query!(
+        r#"
+        INSERT INTO reservation_lines (
+            pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
+            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+        )
+        SELECT $1, u.*
+        FROM unnest(
+            $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+        ) AS u
+        "#,
+        pool.0,
+        &c.reservations,
+        &c.lines,
+        &c.skus,
+        &c.tracked,
+        &c.requested,
+        &c.short,
+        &c.held,
+        &c.committed,
+        &c.released,
+        &c.expired,
+        &c.cancelled,
+        &c.fulfilled,
+        &c.expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservation]) -> Result<(), BatchError> {
+    let c = LineColumns::of(changed);
+    let done = sqlx::query!(
+        r#"
+        UPDATE reservation_lines AS l
+        SET held_quantity = u.held,
+            committed_quantity = u.committed,
+            released_quantity = u.released,
+            expired_quantity = u.expired,
+            cancelled_quantity = u.cancelled,
+            expires_at = u.expires_at
+        FROM unnest(
+            $2::uuid[], $3::smallint[], $4::integer[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
+            $9::timestamptz[]
+        ) AS u (reservation_id, line, held, committed, released, expired, cancelled, expires_at)
+        WHERE l.pool_id = $1 AND l.reservation_id = u.reservation_id AND l.line = u.line
+        "#,
+        pool.0,
+        &c.reservations,
+        &c.lines,
+        &c.held,
+        &c.committed,
+        &c.released,
+        &c.expired,
+        &c.cancelled,
+        &c.expires_at,
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("reservation_lines", c.lines.len(), &done)
+}
+
+/// Closes due lines of reservations that this batch has not loaded; their stock rows are locked.
+async fn expire_lines(conn: &mut PgConnection, pool: PoolId, due: &[DueLine]) -> Result<(), BatchError> {
+    let ids: Vec<Uuid> = due.iter().map(|line| line.line.reservation).collect();
+    let lines: Vec<i16> = due.iter().map(|line| line.line.line).collect();
+    let units: Vec<i32> = due.iter().map(|line| small(line.held)).collect();
+    let done = sqlx::query!(
+        r#"
+        UPDATE reservation_lines AS l
+        SET held_quantity = l.held_quantity - u.units,
+            expired_quantity = l.expired_quantity + u.units
+        FROM unnest($2::uuid[], $3::smallint[], $4::integer[]) AS u (reservation_id, line, units)
+        WHERE l.pool_id = $1 AND l.reservation_id = u.reservation_id AND l.line = u.line AND l.held_quantity = u.units
+        "#,
+        pool.0,
+        &ids,
+        &lines,
+        &units,
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("due lines", due.len(), &done)
+}
+
+/// Compare-and-set: a reservation that is terminal by now is nobody's to change.
+async fn update_reservations(conn: &mut PgConnection, pool: PoolId, changed: &[Reservation]) -> Result<(), BatchError> {
+    let ids: Vec<Uuid> = changed.iter().map(|r| r.id.uuid).collect();
+    let states: Vec<&str> = changed.iter().map(|r| r.state.as_str()).collect();
+    let orders: Vec<Option<&str>> = changed.iter().map(|r| r.order_ref.as_deref()).collect();
+    let expires: Vec<DateTime<Utc>> = changed.iter().map(|r| r.expires_at).collect();
+    let committed: Vec<Option<DateTime<Utc>>> = changed.iter().map(|r| r.committed_at).collect();
+    let closed: Vec<Option<DateTime<Utc>>> = changed.iter().map(|r| r.closed_at).collect();
+    let reasons: Vec<Option<&str>> = changed.iter().map(|r| r.closed_reason.as_deref()).collect();
+    let done = sqlx::query!(
+        r#"
+        UPDATE reservations AS r
+        SET state = u.state,
+            order_ref = u.order_ref,
+            expires_at = u.expires_at,
+            committed_at = u.committed_at,
+            closed_at = u.closed_at,
+            closed_reason = u.closed_reason
+        FROM unnest(
+            $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[]
+        ) AS u (reservation_id, state, order_ref, expires_at, committed_at, closed_at, closed_reason)
+        WHERE r.pool_id = $1 AND r.reservation_id = u.reservation_id AND r.state IN ('held', 'committed')
+        "#,
+        pool.0,
+        &ids,
+        &states as &[&str],
+        &orders as &[Option<&str>],
+        &expires,
+        &committed as &[Option<DateTime<Utc>>],
+        &closed as &[Option<DateTime<Utc>>],
+        &reasons as &[Option<&str>],
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("reservations", changed.len(), &done)
+}
+
+async fn insert_entries(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    entries: &[Entry],
+) -> Result<(), BatchError> {
+    let numbers = |of: fn(&Entry) -> i64| -> Vec<i64> { entries.iter().map(of).collect() };
+    let kinds: Vec<&str> = entries.iter().map(|e| e.kind.as_str()).collect();
+    let safety: Vec<Option<i64>> = entries.iter().map(|e| e.policy.map(|policy| policy.0)).collect();
+    let tolerance: Vec<Option<i64>> = entries.iter().map(|e| e.policy.map(|policy| policy.1)).collect();
+    let reservations: Vec<Option<Uuid>> = entries.iter().map(|e| e.line.map(|line| line.reservation)).collect();
+    let lines: Vec<Option<i16>> = entries.iter().map(|e| e.line.map(|line| line.line)).collect();
+    let closes: Vec<bool> = entries.iter().map(|e| e.closes_line).collect();
+    let lots: Vec<Option<Uuid>> = entries.iter().map(|e| e.lot).collect();
+    let reasons: Vec<Option<&str>> = entries.iter().map(|e| e.reason.as_deref()).collect();
+    sqlx::query!(
+        r#"
+        INSERT INTO stock_entries (
+            pool_id, recorded_at, sku_id, seq, kind, on_hand_delta, quarantined_delta, held_delta, committed_delta,
+            on_hand_after, quarantined_after, held_after, committed_after, safety_stock_quantity,
+            oversell_tolerance_quantity, reservation_id, line, closes_line, lot_id, reason, client_id
+        )
+        SELECT $1, $2, u.*
+        FROM unnest(
+            $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+            $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::uuid[],
+            $17::smallint[], $18::boolean[], $19::uuid[], $20::text[], $21::bigint[]
+        ) AS u
+        "#,
+        pool.0,
+        now,
+        &numbers(|e| e.sku.0),
+        &numbers(|e| e.after.seq),
+        &kinds as &[&str],
+        &numbers(|e| e.delta.on_hand),
+        &numbers(|e| e.delta.quarantined),
+        &numbers(|e| e.delta.held),
+        &numbers(|e| e.delta.committed),
+        &numbers(|e| e.after.on_hand),
+        &numbers(|e| e.after.quarantined),
+        &numbers(|e| e.after.held),
+        &numbers(|e| e.after.committed),
+        &safety as &[Option<i64>],
+        &tolerance as &[Option<i64>],
+        &reservations as &[Option<Uuid>],
+        &lines as &[Option<i16>],
+        &closes,
+        &lots as &[Option<Uuid>],
+        &reasons as &[Option<&str>],
+        &numbers(|e| e.client.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Each balance row once, to its final values.
+async fn update_stock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    changes: &Changes,
+) -> Result<(), BatchError> {
+    let balances = &changes.balances;
+    let numbers = |of: fn(&crate::ledger::balance::Balance) -> i64| -> Vec<i64> {
+        balances.iter().map(|(_, balance)| of(balance)).collect()
+    };
+    let skus: Vec<i64> = balances.iter().map(|(sku, _)| sku.0).collect();
+    let done = sqlx::query!(
+        r#"
+        UPDATE stock AS s
+        SET on_hand = u.on_hand,
+            quarantined = u.quarantined,
+            held = u.held,
+            committed = u.committed,
+            seq = u.seq,
+            updated_at = $2
+        FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+            AS u (sku_id, on_hand, quarantined, held, committed, seq)
+        WHERE s.pool_id = $1 AND s.sku_id = u.sku_id
+        "#,
+        pool.0,
+        now,
+        &skus,
+        &numbers(|b| b.on_hand),
+        &numbers(|b| b.quarantined),
+        &numbers(|b| b.held),
+        &numbers(|b| b.committed),
+        &numbers(|b| b.seq),
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("stock", balances.len(), &done)
+}
+
+async fn write_lots(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    changes: &Changes,
+) -> Result<(), BatchError> {
+    for sku in &changes.opened {
+        sqlx::query!("UPDATE stock SET opened_at = $3 WHERE pool_id = $1 AND sku_id = $2", pool.0, sku.0, now,)
+            .execute(&mut *conn)
+            .await?;
+    }
+    for (lot, units) in &changes.written_off {
+        let left = sqlx::query_scalar!(
+            r#"
+            UPDATE lots SET remaining_quantity = remaining_quantity - $3
+            WHERE pool_id = $1 AND lot_id = $2
+            RETURNING remaining_quantity
+            "#,
+            pool.0,
+            lot,
+            units,
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        sqlx::query!(
+            r#"
+            INSERT INTO lot_transactions (
+                pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason,
+                client_id, recorded_at
+            )
+            SELECT l.pool_id, l.lot_id, t.seq + 1, 'opening_count', NULL, -$3::bigint, $4, l.unit_cost, 'opening count',
+                l.client_id, $5
+            FROM lots AS l
+            JOIN lot_transactions AS t ON t.pool_id = l.pool_id AND t.lot_id = l.lot_id
+            WHERE l.pool_id = $1 AND l.lot_id = $2
+            ORDER BY t.seq DESC
+            LIMIT 1
+            "#,
+            pool.0,
+            lot,
+            units,
+            left,
+            now,
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
+    for lot in &changes.lots {
+        insert_lot(conn, pool, lot).await?;
+    }
+    Ok(())
+}
+
+async fn insert_lot(conn: &mut PgConnection, pool: PoolId, lot: &LotRecord) -> Result<(), BatchError> {
+    let received = &lot.received;
+    sqlx::query!(
+        r#"
+        INSERT INTO lots (
+            pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost,
+            currency, received_date, expires_date, source, source_ref, client_id, recorded_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        "#,
+        pool.0,
+        lot.id.uuid,
+        lot.sku.0,
+        received.lot_code,
+        lot.origin,
+        lot.status,
+        received.quantity,
+        received.unit_cost,
+        received.currency,
+        received.received_date,
+        received.expires_date,
+        received.source,
+        received.source_ref,
+        lot.client.0,
+        lot.recorded_at,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        INSERT INTO lot_transactions (
+            pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id,
+            recorded_at
+        )
+        VALUES ($1, $2, 1, 'receipt', $3, $4, $4, $5, $6, $7)
+        "#,
+        pool.0,
+        lot.id.uuid,
+        received.source_ref,
+        received.quantity,
+        received.unit_cost,
+        lot.client.0,
+        lot.recorded_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Answers to be kept under their keys.
+#[derive(Debug, Default)]
+pub(super) struct AnswerColumns {
+    pub clients: Vec<i64>,
+    pub keys: Vec<String>,
+    pub fingerprints: Vec<Vec<u8>>,
+    pub statuses: Vec<i16>,
+    pub bodies: Vec<Vec<u8>>,
+}
+
+/// Claims the keys together with their answers. This is the last statement of a batch: it fails when the transaction
+/// is already aborted, and when another instance has claimed one of the keys in the meantime.
+pub(super) async fn insert_answers(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    answers: &AnswerColumns,
+) -> Result<(), BatchError> {
+    let done = sqlx::query!(
+        r#"
+        INSERT INTO idempotency_keys (pool_id, created_at, client_id, key, fingerprint, status, body)
+        SELECT $1, $2, u.*
+        FROM unnest($3::bigint[], $4::text[], $5::bytea[], $6::smallint[], $7::bytea[]) AS u
+        "#,
+        pool.0,
+        now,
+        &answers.clients,
+        &answers.keys,
+        &answers.fingerprints,
+        &answers.statuses,
+        &answers.bodies,
+    )
+    .execute(conn)
+    .await
+    .map_err(BatchError::from_key_claim)?;
+    expect_rows("idempotency_keys", answers.keys.len(), &done)
+}

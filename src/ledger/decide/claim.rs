@@ -1,0 +1,143 @@
+//! What hold, late commit and late extension share: summing a cart by SKU, comparing it with the shelf, taking units.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::catalog::Policy;
+use crate::ids::{ClientId, ReservationId, SkuId};
+use crate::ledger::balance::Delta;
+use crate::ledger::entry::{EntryKind, LineRef};
+use crate::ledger::outcome::Shortfall;
+use crate::ledger::world::{Posting, World};
+use crate::reservations::state::{Line, State};
+
+/// Units wanted of one SKU, summed over the lines that ask for it.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    pub sku: SkuId,
+    pub policy: Policy,
+    pub quantity: i64,
+    pub lines: Vec<i16>,
+}
+
+/// Adds a line to the sums; one SKU on several lines counts once, as their sum.
+pub(super) fn add_need(needs: &mut Vec<Need>, sku: SkuId, policy: Policy, line: i16, quantity: i64) {
+    match needs.iter_mut().find(|need| need.sku == sku) {
+        Some(need) => {
+            need.quantity += quantity;
+            need.lines.push(line);
+        }
+        None => needs.push(Need { sku, policy, quantity, lines: vec![line] }),
+    }
+}
+
+/// The needs of existing lines, each wanting `units` of it.
+pub(super) fn needs_of<'l>(world: &World<'_>, wants: impl Iterator<Item = (&'l Line, i64)>) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for (line, units) in wants.filter(|(line, units)| line.tracked && *units > 0) {
+        let policy = world.catalogue.sku(line.sku).and_then(|sku| world.catalogue.policy(sku));
+        if let Some(policy) = policy {
+            add_need(&mut needs, line.sku, *policy, line.line, units);
+        }
+    }
+    needs
+}
+
+/// Every SKU that cannot give what is needed, all at once. `given_back` are units that the same command returns first.
+pub(super) fn shortfalls(world: &mut World<'_>, needs: &[Need], given_back: &HashMap<SkuId, i64>) -> Vec<Shortfall> {
+    let mut short = Vec::new();
+    for need in needs {
+        let back = given_back.get(&need.sku).copied().unwrap_or(0);
+        let headroom = world.headroom(need.sku, &need.policy, need.quantity - back) + back;
+        if headroom < need.quantity {
+            short.push(Shortfall {
+                sku: need.sku,
+                lines: need.lines.clone(),
+                requested: need.quantity,
+                reservable: headroom,
+                balance: world.balance(need.sku),
+                safety_stock: need.policy.safety_stock_quantity,
+                oversell_tolerance: need.policy.oversell_tolerance_quantity,
+                next_hold_expires_at: world.next_hold_expires_at(need.sku),
+            });
+        }
+    }
+    short
+}
+
+/// Posts the opening hold of one line. The caller has made sure that there is room.
+pub(super) fn post_hold(world: &mut World<'_>, client: ClientId, id: ReservationId, line: &Line, policy: &Policy) {
+    if !line.tracked || line.held == 0 {
+        return;
+    }
+    world.post_for(
+        client,
+        line.sku,
+        EntryKind::Hold,
+        Posting {
+            delta: Delta { held: line.held, ..Delta::default() },
+            line: Some(LineRef { reservation: id.uuid, line: line.line }),
+            policy: Some((policy.safety_stock_quantity, policy.oversell_tolerance_quantity)),
+            ..Posting::default()
+        },
+    );
+}
+
+/// How held units go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back {
+    Released,
+    Expired,
+}
+
+/// Gives back `units` of a held line and updates the line; the state is settled by the caller.
+pub(super) fn give_back(
+    world: &mut World<'_>,
+    client: ClientId,
+    id: Uuid,
+    line: i16,
+    units: i64,
+    back: Back,
+    reason: &str,
+) {
+    let Some(own) = world.edit(id).and_then(|r| r.lines.iter_mut().find(|own| own.line == line)) else { return };
+    if units == 0 {
+        return;
+    }
+    own.held -= units;
+    match back {
+        Back::Released => own.released += units,
+        Back::Expired => own.expired += units,
+    }
+    let (sku, tracked, closes_line) = (own.sku, own.tracked, own.held == 0);
+    if tracked {
+        let kind = if back == Back::Released { EntryKind::Release } else { EntryKind::Expire };
+        world.post_for(
+            client,
+            sku,
+            kind,
+            Posting {
+                delta: Delta { held: -units, ..Delta::default() },
+                line: Some(LineRef { reservation: id, line }),
+                closes_line,
+                reason: Some(reason.to_owned()),
+                ..Posting::default()
+            },
+        );
+    }
+}
+
+/// Gives back everything that is held and settles the state.
+pub(super) fn close_held(world: &mut World<'_>, client: ClientId, id: Uuid, back: Back, reason: &str) {
+    let held: Vec<(i16, i64)> =
+        world.reservation(id).map(|r| r.lines.iter().map(|line| (line.line, line.held)).collect()).unwrap_or_default();
+    for (line, units) in held {
+        give_back(world, client, id, line, units, back, reason);
+    }
+    let now = world.now;
+    if let Some(reservation) = world.edit(id) {
+        let closing = if back == Back::Released { State::Released } else { State::Expired };
+        reservation.settle(closing, reason, now);
+    }
+}

@@ -1,0 +1,296 @@
+//! `commit`: an order takes held units. One order per reservation; repeating it is a no-op; after expiry it is a new claim.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::claim::{self, Back};
+use super::release::named_lines;
+use crate::ids::{ClientId, SkuId};
+use crate::ledger::balance::Delta;
+use crate::ledger::command::{Commit, OnShortage, Remainder, SUPERSEDED};
+use crate::ledger::entry::{EntryKind, LineRef};
+use crate::ledger::outcome::{Exceeded, Outcome, Refusal};
+use crate::ledger::world::{HOUSE, Posting, World};
+use crate::reservations::state::{Line, Origin, Reservation, State};
+
+pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -> Outcome {
+    let Some(reservation) = world.reservation(commit.id.uuid).cloned() else {
+        return Outcome::Refused(Refusal::ReservationNotFound(commit.id));
+    };
+    if reservation.order_ref.as_deref().is_some_and(|order_ref| order_ref != commit.order_ref) {
+        return conflict(&reservation);
+    }
+    let superseded = reservation.closed_reason.as_deref() == Some(SUPERSEDED);
+    let outcome = match reservation.state {
+        State::Held if !reservation.has_lapsed(world.now) => on_time(world, client, commit, &reservation),
+        State::Held | State::Expired => late(world, client, commit, &reservation),
+        State::Released if superseded => late(world, client, commit, &reservation),
+        // What a partial commit kept may have expired since; the order can still ask for it.
+        State::Committed | State::Fulfilled if wants_lapsed(commit, &reservation) => {
+            late(world, client, commit, &reservation)
+        }
+        State::Committed | State::Fulfilled => repeated(commit, &reservation),
+        state => Err(Refusal::InvalidTransition {
+            id: commit.id,
+            state,
+            action: "committed",
+            hint: "its units went back; make a new reservation",
+        }),
+    };
+    outcome.unwrap_or_else(Outcome::Refused)
+}
+
+/// What the order wants of each line in the end: `(line, target)`.
+fn targets(commit: &Commit, reservation: &Reservation) -> Result<Vec<(i16, i64)>, Refusal> {
+    match &commit.lines {
+        None => Ok(reservation.lines.iter().map(|line| (line.line, line.committed + line.held)).collect()),
+        Some(named) => {
+            Ok(named_lines(reservation, named)?.into_iter().map(|named| (named.line, named.quantity)).collect())
+        }
+    }
+}
+
+fn line_of(reservation: &Reservation, number: i16) -> Option<&Line> {
+    reservation.lines.iter().find(|line| line.line == number)
+}
+
+/// Refuses targets beyond what `available` says a line can come to.
+fn check_targets(
+    commit: &Commit,
+    reservation: &Reservation,
+    targets: &[(i16, i64)],
+    available: impl Fn(&Line) -> i64,
+) -> Result<(), Refusal> {
+    let lines: Vec<Exceeded> = targets
+        .iter()
+        .filter_map(|(number, target)| {
+            let own = line_of(reservation, *number)?;
+            (*target > available(own)).then_some(Exceeded {
+                line: *number,
+                requested: *target,
+                held: own.held,
+                committed: own.committed,
+            })
+        })
+        .collect();
+    if lines.is_empty() { Ok(()) } else { Err(Refusal::ExceedsHeld { id: commit.id, lines }) }
+}
+
+fn on_time(
+    world: &mut World<'_>,
+    client: ClientId,
+    commit: &Commit,
+    reservation: &Reservation,
+) -> Result<Outcome, Refusal> {
+    let targets = targets(commit, reservation)?;
+    check_targets(commit, reservation, &targets, |line| line.committed + line.held)?;
+    let takes: Vec<(i16, i64)> = targets
+        .iter()
+        .filter_map(|(number, target)| Some((*number, (target - line_of(reservation, *number)?.committed).max(0))))
+        .collect();
+    let repeats = reservation.committed_at.is_some() && takes.iter().all(|(_, units)| *units == 0);
+    for (number, units) in takes {
+        take(world, client, commit, number, units);
+    }
+    if commit.remainder == Remainder::Release && !repeats {
+        claim::close_held(world, client, commit.id.uuid, Back::Released, "remainder");
+    }
+    let now = world.now;
+    if let Some(reservation) = world.edit(commit.id.uuid) {
+        mark_committed(reservation, &commit.order_ref, now);
+        reservation.settle(State::Released, "released", now);
+    }
+    current(world, commit, false)
+}
+
+fn mark_committed(reservation: &mut Reservation, order_ref: &str, now: DateTime<Utc>) {
+    reservation.order_ref.get_or_insert_with(|| order_ref.to_owned());
+    reservation.committed_at.get_or_insert(now);
+}
+
+fn take(world: &mut World<'_>, client: ClientId, commit: &Commit, number: i16, units: i64) {
+    if units == 0 {
+        return;
+    }
+    let now = world.now;
+    let Some(reservation) = world.edit(commit.id.uuid) else { return };
+    // The order owns it from its first unit on, so that giving back the rest settles to committed.
+    mark_committed(reservation, &commit.order_ref, now);
+    let Some(own) = reservation.lines.iter_mut().find(|own| own.line == number) else { return };
+    own.held -= units;
+    own.committed += units;
+    let (sku, tracked, closes_line) = (own.sku, own.tracked, own.held == 0);
+    if tracked {
+        let line = LineRef { reservation: commit.id.uuid, line: number };
+        post_commit(world, client, sku, line, units, closes_line);
+    }
+}
+
+fn post_commit(world: &mut World<'_>, client: ClientId, sku: SkuId, line: LineRef, units: i64, closes_line: bool) {
+    world.post_for(
+        client,
+        sku,
+        EntryKind::Commit,
+        Posting {
+            delta: Delta { held: -units, committed: units, ..Delta::default() },
+            line: Some(line),
+            closes_line,
+            ..Posting::default()
+        },
+    );
+}
+
+/// The same order again: a no-op for the same quantities, a refusal for others.
+fn repeated(commit: &Commit, reservation: &Reservation) -> Result<Outcome, Refusal> {
+    let targets = targets(commit, reservation)?;
+    check_targets(commit, reservation, &targets, |line| line.committed + line.cancelled)?;
+    let fewer =
+        targets.iter().any(|(number, target)| line_of(reservation, *number).is_some_and(|own| *target < own.committed));
+    if fewer {
+        return Err(Refusal::InvalidTransition {
+            id: commit.id,
+            state: reservation.state,
+            action: "committed with fewer units",
+            hint: "release the difference with reason order_canceled",
+        });
+    }
+    Ok(Outcome::Current { reservation: Box::new(reservation.clone()), reclaimed: false })
+}
+
+fn wants_lapsed(commit: &Commit, reservation: &Reservation) -> bool {
+    commit.lines.as_ref().is_some_and(|named| {
+        named.iter().any(|wanted| {
+            line_of(reservation, wanted.line)
+                .is_some_and(|own| own.expired > 0 && wanted.quantity > own.committed + own.cancelled)
+        })
+    })
+}
+
+/// Units of a line that lapsed, or were handed over to a newer reservation, and that a late commit may claim again.
+fn reclaimable(reservation: &Reservation, line: &Line) -> i64 {
+    if reservation.state == State::Released { line.released } else { line.held + line.expired }
+}
+
+/// Payment after expiry: the units are claimed again, as a new reservation, or the shortage is told.
+fn late(
+    world: &mut World<'_>,
+    client: ClientId,
+    commit: &Commit,
+    reservation: &Reservation,
+) -> Result<Outcome, Refusal> {
+    if let Some(successor) = world.successor(commit.id.uuid, Origin::LateCommit) {
+        return if successor.order_ref.as_deref() == Some(commit.order_ref.as_str()) {
+            Ok(Outcome::Current { reservation: Box::new(successor.clone()), reclaimed: true })
+        } else {
+            Err(Refusal::OrderRefConflict {
+                id: successor.id,
+                order_ref: successor.order_ref.clone().unwrap_or_default(),
+            })
+        };
+    }
+    let wants = late_wants(commit, reservation)?;
+    let needs = claim::needs_of(world, wants.iter().map(|(line, units)| (*line, *units)));
+    // Its own lapsed units are among the due holds; they count as room.
+    let short = claim::shortfalls(world, &needs, &HashMap::new());
+    if !short.is_empty() && commit.on_shortage == OnShortage::Refuse {
+        return Err(Refusal::HoldExpired { id: commit.id, expired_at: reservation.expires_at, shortfalls: short });
+    }
+    if reservation.has_lapsed(world.now) {
+        claim::close_held(world, HOUSE, commit.id.uuid, Back::Expired, "expired");
+    }
+    for need in &needs {
+        world.cover(need.sku, &need.policy, need.quantity);
+    }
+    let successor = successor(world, client, commit, reservation, &wants);
+    for line in successor.lines.iter().filter(|line| line.tracked) {
+        claim_late(world, client, commit, line, short.is_empty());
+    }
+    world.make(successor.clone());
+    Ok(Outcome::Current { reservation: Box::new(successor), reclaimed: true })
+}
+
+fn late_wants<'r>(commit: &Commit, reservation: &'r Reservation) -> Result<Vec<(&'r Line, i64)>, Refusal> {
+    let wants: Vec<(&Line, i64)> = match &commit.lines {
+        None => reservation.lines.iter().map(|line| (line, reclaimable(reservation, line))).collect(),
+        Some(_) => {
+            let targets = targets(commit, reservation)?;
+            check_targets(commit, reservation, &targets, |line| line.committed + reclaimable(reservation, line))?;
+            let of =
+                |(number, target): &(i16, i64)| line_of(reservation, *number).map(|own| (own, target - own.committed));
+            targets.iter().filter_map(of).collect()
+        }
+    };
+    Ok(wants.into_iter().filter(|(_, units)| *units > 0).collect())
+}
+
+fn successor(
+    world: &World<'_>,
+    client: ClientId,
+    commit: &Commit,
+    reservation: &Reservation,
+    wants: &[(&Line, i64)],
+) -> Reservation {
+    let free = |reference: &String| world.holder_of(reservation.client, reference).is_none();
+    let line = |(line, units): &(&Line, i64)| Line {
+        committed: *units,
+        held: 0,
+        ..Line::held(line.line, line.sku, line.tracked, *units, *units)
+    };
+    Reservation {
+        id: commit.successor_id,
+        client,
+        state: State::Committed,
+        origin: Origin::LateCommit,
+        client_reference: reservation.client_reference.clone().filter(free),
+        owner: reservation.owner.clone(),
+        order_ref: Some(commit.order_ref.clone()),
+        metadata: reservation.metadata.clone(),
+        replaces: Some(commit.id),
+        created_at: world.now,
+        expires_at: world.now,
+        max_expires_at: world.now,
+        committed_at: Some(world.now),
+        closed_at: None,
+        closed_reason: None,
+        lines: wants.iter().map(line).collect(),
+    }
+}
+
+/// Covered units pass through a hold, so that its check stands on the ledger row; a backorder is a bare claim.
+fn claim_late(world: &mut World<'_>, client: ClientId, commit: &Commit, line: &Line, covered: bool) {
+    let reference = LineRef { reservation: commit.successor_id.uuid, line: line.line };
+    let policy = world.catalogue.sku(line.sku).and_then(|sku| world.catalogue.policy(sku)).copied();
+    match policy.filter(|_| covered) {
+        Some(policy) => {
+            let held = Line { held: line.committed, committed: 0, ..line.clone() };
+            claim::post_hold(world, client, commit.successor_id, &held, &policy);
+            post_commit(world, client, line.sku, reference, line.committed, true);
+        }
+        None => world.post_for(
+            client,
+            line.sku,
+            EntryKind::Claim,
+            Posting {
+                delta: Delta { committed: line.committed, ..Delta::default() },
+                line: Some(reference),
+                reason: Some("backorder".to_owned()),
+                ..Posting::default()
+            },
+        ),
+    }
+}
+
+fn current(world: &World<'_>, commit: &Commit, reclaimed: bool) -> Result<Outcome, Refusal> {
+    match world.reservation(commit.id.uuid) {
+        Some(reservation) => Ok(Outcome::Current { reservation: Box::new(reservation.clone()), reclaimed }),
+        None => Err(Refusal::ReservationNotFound(commit.id)),
+    }
+}
+
+fn conflict(reservation: &Reservation) -> Outcome {
+    Outcome::Refused(Refusal::OrderRefConflict {
+        id: reservation.id,
+        order_ref: reservation.order_ref.clone().unwrap_or_default(),
+    })
+}

@@ -1,0 +1,32 @@
+//! `decide(world, command) → outcome`: the rules of every command that changes stock. Pure, no I/O.
+//!
+//! The world holds the locked rows of one pool; commands are decided in arrival order, each seeing what the ones before
+//! it did. A refusal changes nothing. The caller writes [`crate::ledger::world::Changes`] in one transaction, after it
+//! has made sure that nothing is [wanted](crate::ledger::world::World::wanted).
+
+use crate::ids::ClientId;
+use crate::ledger::command::Command;
+use crate::ledger::outcome::Outcome;
+use crate::ledger::world::World;
+
+mod claim;
+mod commit;
+mod extend;
+mod hold;
+mod receive;
+mod release;
+#[cfg(test)]
+mod tests;
+
+/// Decides one command of one client.
+pub fn decide(world: &mut World<'_>, client: ClientId, command: &Command) -> Outcome {
+    match command {
+        Command::Hold(hold) => hold::decide(world, client, hold),
+        Command::Commit(commit) => commit::decide(world, client, commit),
+        Command::Release(release) => release::decide(world, client, release),
+        Command::Extend(extend) => extend::decide(world, client, extend),
+        Command::Expire(expire) => release::expire(world, expire.id),
+        Command::Receive(receive) => receive::decide(world, client, receive),
+        Command::OpeningCount(count) => receive::opening_count(world, client, count),
+    }
+}

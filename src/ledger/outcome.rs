@@ -1,0 +1,222 @@
+//! What a command came to: an outcome or a refusal. Refusals are decisions, stored and replayed like any other answer.
+
+use chrono::{DateTime, Utc};
+
+use crate::ids::{ClientId, LotId, ReservationId, SkuId};
+use crate::ledger::balance::Balance;
+use crate::ledger::command::Receive;
+use crate::reservations::state::{Reservation, State};
+
+/// What a command came to.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Units are held. The answer to a hold.
+    Held(Reservation),
+    /// The reservation as it now stands. The answer to commit, release, extend and expire.
+    Current {
+        /// The reservation.
+        reservation: Box<Reservation>,
+        /// Whether it is a new claim made because the hold had expired.
+        reclaimed: bool,
+    },
+    /// A shelf was counted and is open again.
+    Counted {
+        /// The SKU.
+        sku: SkuId,
+        /// Its balance now.
+        balance: Balance,
+        /// The counted units as a lot; none for a count of zero.
+        lot: Option<Box<LotRecord>>,
+    },
+    /// A lot is on the shelf.
+    Received(Box<Received>),
+    /// Nothing was done, and why.
+    Refused(Refusal),
+}
+
+/// A lot on the shelf, now or before.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The lot as recorded.
+    pub lot: LotRecord,
+    /// Set when the source reference had been entered before: which fields were sent differently this time.
+    pub repeated: Option<Vec<&'static str>>,
+}
+
+/// A lot as recorded.
+#[derive(Debug, Clone)]
+pub struct LotRecord {
+    /// Its id.
+    pub id: LotId,
+    /// The SKU's internal id.
+    pub sku: SkuId,
+    /// What was entered.
+    pub received: Receive,
+    /// What is left of it.
+    pub remaining: i64,
+    /// `receipt`, `return`, `count_gain` or `opening_count`.
+    pub origin: String,
+    /// `available` or `quarantined`.
+    pub status: String,
+    /// Who entered it.
+    pub client: ClientId,
+    /// When it was entered.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Why nothing was done. Every violation of a kind is listed at once.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refusal {
+    /// The request names things that do not exist or asks for more than a policy allows.
+    #[error("the request breaks a rule of the catalogue")]
+    Unprocessable(Vec<Violation>),
+    /// There are not enough units.
+    #[error("not enough stock")]
+    InsufficientStock(Vec<Shortfall>),
+    /// The hold is past its expiry and its units are gone.
+    #[error("the hold has expired and its units are gone")]
+    HoldExpired {
+        /// The reservation.
+        id: ReservationId,
+        /// When it expired.
+        expired_at: DateTime<Utc>,
+        /// What is missing.
+        shortfalls: Vec<Shortfall>,
+    },
+    /// Another standing reservation of this client carries the reference.
+    #[error("client_reference is taken by {existing}")]
+    ClientReferenceInUse {
+        /// Its holder.
+        existing: ReservationId,
+        /// Where the holder stands.
+        state: State,
+    },
+    /// There is no such reservation.
+    #[error("no reservation {0}")]
+    ReservationNotFound(ReservationId),
+    /// The reservation's state does not allow it.
+    #[error("a reservation that is {} cannot be {action}", state.as_str())]
+    InvalidTransition {
+        /// The reservation.
+        id: ReservationId,
+        /// Where it stands.
+        state: State,
+        /// What was asked, as a participle.
+        action: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// The reservation belongs to another order.
+    #[error("the reservation belongs to order {order_ref}")]
+    OrderRefConflict {
+        /// The reservation.
+        id: ReservationId,
+        /// The order it belongs to.
+        order_ref: String,
+    },
+    /// Lines name more units than they have.
+    #[error("more units are named than are held")]
+    ExceedsHeld {
+        /// The reservation.
+        id: ReservationId,
+        /// Every line that is exceeded.
+        lines: Vec<Exceeded>,
+    },
+    /// The hold would last longer than its policy allows.
+    #[error("the hold may not last beyond {max_expires_at}")]
+    ExceedsLongestHold {
+        /// The reservation.
+        id: ReservationId,
+        /// The latest possible expiry.
+        max_expires_at: DateTime<Utc>,
+    },
+    /// The reservation to supersede is somebody else's.
+    #[error("the superseded reservation belongs to another owner")]
+    SupersedesOtherOwner(ReservationId),
+    /// The reservation was superseded before.
+    #[error("the reservation was superseded by {successor}")]
+    AlreadySuperseded {
+        /// The older reservation.
+        id: ReservationId,
+        /// The one that took over.
+        successor: ReservationId,
+    },
+    /// Tracking was switched off and on; the shelf must be counted before it can be held.
+    #[error("an opening count is required")]
+    OpeningCountRequired(Vec<SkuId>),
+    /// An opening count came for a shelf that is already open.
+    #[error("the shelf is already open")]
+    OpeningCountNotDue(SkuId),
+}
+
+/// One broken rule, at a place in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// RFC 6901 pointer into the body.
+    pub pointer: String,
+    /// Which rule.
+    pub rule: Rule,
+}
+
+/// Rules that only the catalogue can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// No such SKU.
+    UnknownSku(String),
+    /// No new holds on it.
+    RetiredSku(String),
+    /// It has no stock to receive.
+    UntrackedSku(String),
+    /// More units of one SKU than its class allows in one hold.
+    AboveMaxPerHold {
+        /// The SKU.
+        sku: String,
+        /// Summed over the lines.
+        requested: i64,
+        /// The class's limit.
+        max: i64,
+    },
+    /// A longer TTL than the shortest of the longest holds.
+    TtlAboveLongest {
+        /// The limit in seconds.
+        longest_seconds: i64,
+    },
+    /// No such reservation to supersede.
+    UnknownReservation(String),
+    /// The reservation has no such line.
+    UnknownLine(i16),
+}
+
+/// One SKU that is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortfall {
+    /// The SKU.
+    pub sku: SkuId,
+    /// The lines of the request that ask for it.
+    pub lines: Vec<i16>,
+    /// Units asked for, summed over the lines.
+    pub requested: i64,
+    /// Units that could be held now; may be negative in storage terms, clamped only in the answer.
+    pub reservable: i64,
+    /// The balance behind it.
+    pub balance: Balance,
+    /// The policy's safety stock.
+    pub safety_stock: i64,
+    /// The policy's oversell tolerance.
+    pub oversell_tolerance: i64,
+    /// When the next hold on this SKU expires.
+    pub next_hold_expires_at: Option<DateTime<Utc>>,
+}
+
+/// One line that was asked for more than it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Line number.
+    pub line: i16,
+    /// Units asked for.
+    pub requested: i64,
+    /// Units it has for this.
+    pub held: i64,
+    /// Units that an order owns already.
+    pub committed: i64,
+}

@@ -1,0 +1,391 @@
+//! The locked state that a batch of commands is decided on, and what the decisions change. Pure.
+//!
+//! A decision first only looks; once every check has passed it posts, and posting cannot fail. So a refused command
+//! leaves the world as it was.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::catalog::{Catalogue, Policy, Sku};
+use crate::ids::{ClientId, PoolId, SkuId};
+use crate::ledger::balance::{Balance, Delta};
+use crate::ledger::entry::{Entry, EntryKind, LineRef};
+use crate::ledger::outcome::LotRecord;
+use crate::reservations::state::{Origin, Reservation, State};
+
+/// The balance row of one SKU, locked.
+#[derive(Debug, Clone, Copy)]
+pub struct Shelf {
+    /// Its numbers.
+    pub balance: Balance,
+    /// When it was last opened by a receipt or an opening count.
+    pub opened_at: DateTime<Utc>,
+}
+
+/// Holds on one SKU that are past their expiry and not swept yet.
+#[derive(Debug, Clone, Default)]
+pub struct Due {
+    /// Lines, soonest expiry first.
+    pub lines: Vec<DueLine>,
+    /// When the next hold that is not due expires.
+    pub next_hold_expires_at: Option<DateTime<Utc>>,
+    /// Whether `lines` is all of them.
+    pub complete: bool,
+}
+
+/// A held line past its expiry.
+#[derive(Debug, Clone, Copy)]
+pub struct DueLine {
+    /// Which line.
+    pub line: LineRef,
+    /// Its SKU.
+    pub sku: SkuId,
+    /// Units it still holds.
+    pub held: i64,
+}
+
+/// A change to the open oversells of one SKU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OversellMove {
+    /// A claim took units that the shelf does not have.
+    Open {
+        /// The SKU.
+        sku: SkuId,
+        /// Whose claim; `None` when the shelf itself shrank.
+        line: Option<LineRef>,
+        /// Units.
+        quantity: i64,
+    },
+    /// Units came back: the line's own oversell first, then the oldest.
+    Resolve {
+        /// The SKU.
+        sku: SkuId,
+        /// The line whose claim shrank.
+        preferred: Option<LineRef>,
+        /// Units.
+        quantity: i64,
+    },
+}
+
+/// Everything that the decisions of a batch write.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Ledger rows, in order.
+    pub entries: Vec<Entry>,
+    /// New reservations.
+    pub made: Vec<Reservation>,
+    /// Reservations that existed and are different now.
+    pub changed: Vec<Reservation>,
+    /// Due lines of reservations that were not loaded; only their line row is closed here.
+    pub expired_lines: Vec<DueLine>,
+    /// New lots.
+    pub lots: Vec<LotRecord>,
+    /// Lots whose rest is written off, by an opening count.
+    pub written_off: Vec<(Uuid, i64)>,
+    /// SKUs opened by a count.
+    pub opened: Vec<SkuId>,
+    /// Oversells opened and resolved, in order.
+    pub oversells: Vec<OversellMove>,
+    /// Final balance of every SKU that changed.
+    pub balances: Vec<(SkuId, Balance)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Loaded,
+    Changed,
+    Made,
+}
+
+/// One balance change about to be posted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Posting {
+    pub delta: Delta,
+    pub line: Option<LineRef>,
+    pub closes_line: bool,
+    pub policy: Option<(i64, i64)>,
+    pub lot: Option<Uuid>,
+    pub reason: Option<String>,
+}
+
+/// What a batch looks at and changes.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// The one pool of this batch.
+    pub pool: PoolId,
+    /// The database's clock, read after the locks.
+    pub now: DateTime<Utc>,
+    /// The catalogue at the revision read under the locks.
+    pub catalogue: &'a Catalogue,
+    shelves: HashMap<SkuId, Shelf>,
+    touched: BTreeSet<SkuId>,
+    reservations: HashMap<Uuid, (Reservation, Mark)>,
+    successors: HashMap<(Uuid, Origin), Uuid>,
+    references: HashMap<(ClientId, String), Uuid>,
+    due: HashMap<SkuId, Due>,
+    lots_by_source_ref: HashMap<(String, String), LotRecord>,
+    open_lots: HashMap<SkuId, Vec<(Uuid, i64)>>,
+    wanted: BTreeSet<SkuId>,
+    changes: Changes,
+}
+
+impl<'a> World<'a> {
+    /// An empty world at `now`.
+    #[must_use]
+    pub fn new(pool: PoolId, now: DateTime<Utc>, catalogue: &'a Catalogue) -> Self {
+        Self {
+            pool,
+            now,
+            catalogue,
+            shelves: HashMap::new(),
+            touched: BTreeSet::new(),
+            reservations: HashMap::new(),
+            successors: HashMap::new(),
+            references: HashMap::new(),
+            due: HashMap::new(),
+            lots_by_source_ref: HashMap::new(),
+            open_lots: HashMap::new(),
+            wanted: BTreeSet::new(),
+            changes: Changes::default(),
+        }
+    }
+
+    /// Puts in a locked balance row.
+    pub fn put_shelf(&mut self, sku: SkuId, shelf: Shelf) {
+        self.shelves.insert(sku, shelf);
+    }
+
+    /// Puts in a reservation whose stock rows are locked.
+    pub fn put_reservation(&mut self, reservation: Reservation) {
+        let uuid = reservation.id.uuid;
+        self.index(&reservation);
+        self.reservations.insert(uuid, (reservation, Mark::Loaded));
+    }
+
+    /// Puts in what is due on a SKU.
+    pub fn put_due(&mut self, sku: SkuId, due: Due) {
+        self.due.insert(sku, due);
+    }
+
+    /// Puts in a lot that a source reference names.
+    pub fn put_lot(&mut self, lot: LotRecord) {
+        if let Some(source_ref) = lot.received.source_ref.clone() {
+            self.lots_by_source_ref.insert((lot.received.source.clone(), source_ref), lot);
+        }
+    }
+
+    /// Puts in what remains of the lots of a SKU that may be counted.
+    pub fn put_open_lots(&mut self, sku: SkuId, lots: Vec<(Uuid, i64)>) {
+        self.open_lots.insert(sku, lots);
+    }
+
+    /// SKUs whose due holds must be put in before these decisions count; empty when they do.
+    #[must_use]
+    pub fn wanted(&self) -> &BTreeSet<SkuId> {
+        &self.wanted
+    }
+
+    /// The balance of a SKU; zero where it has no row.
+    #[must_use]
+    pub fn balance(&self, sku: SkuId) -> Balance {
+        self.shelves.get(&sku).map(|shelf| shelf.balance).unwrap_or_default()
+    }
+
+    pub(super) fn needs_opening_count(&self, sku: &Sku) -> bool {
+        self.shelves.get(&sku.id).is_some_and(|shelf| shelf.opened_at < sku.tracked_since_at)
+    }
+
+    pub(super) fn open_lots(&self, sku: SkuId) -> &[(Uuid, i64)] {
+        self.open_lots.get(&sku).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn lot_by_source_ref(&self, source: &str, source_ref: &str) -> Option<&LotRecord> {
+        self.lots_by_source_ref.get(&(source.to_owned(), source_ref.to_owned()))
+    }
+
+    /// The reservation with this id.
+    #[must_use]
+    pub fn reservation(&self, id: Uuid) -> Option<&Reservation> {
+        self.reservations.get(&id).map(|(reservation, _)| reservation)
+    }
+
+    pub(super) fn successor(&self, id: Uuid, origin: Origin) -> Option<&Reservation> {
+        self.reservation(*self.successors.get(&(id, origin))?)
+    }
+
+    /// Who holds a client reference now: a reservation that stands, lapsed ones excepted.
+    pub(super) fn holder_of(&self, client: ClientId, reference: &str) -> Option<&Reservation> {
+        let id = self.references.get(&(client, reference.to_owned()))?;
+        self.reservation(*id)
+            .filter(|r| matches!(r.state, State::Held | State::Committed | State::Fulfilled | State::Reconciled))
+    }
+
+    pub(super) fn edit(&mut self, id: Uuid) -> Option<&mut Reservation> {
+        let (reservation, mark) = self.reservations.get_mut(&id)?;
+        if *mark == Mark::Loaded {
+            *mark = Mark::Changed;
+        }
+        Some(reservation)
+    }
+
+    pub(super) fn make(&mut self, reservation: Reservation) {
+        let uuid = reservation.id.uuid;
+        self.index(&reservation);
+        self.reservations.insert(uuid, (reservation, Mark::Made));
+    }
+
+    fn index(&mut self, reservation: &Reservation) {
+        let uuid = reservation.id.uuid;
+        if let Some(replaced) = reservation.replaces {
+            self.successors.insert((replaced.uuid, reservation.origin), uuid);
+        }
+        if let Some(reference) = &reservation.client_reference
+            && !matches!(reservation.state, State::Released | State::Expired | State::Cancelled)
+        {
+            self.references.insert((reservation.client, reference.clone()), uuid);
+        }
+    }
+
+    /// Units that a claim on `sku` could take now, counting what is due but unswept. Asks for the due holds where they
+    /// could make the difference to `needed`.
+    pub(super) fn headroom(&mut self, sku: SkuId, policy: &Policy, needed: i64) -> i64 {
+        let reservable = self.balance(sku).reservable(policy);
+        if reservable >= needed || self.balance(sku).held == 0 {
+            return reservable;
+        }
+        let Some(due) = self.due.get(&sku) else {
+            self.wanted.insert(sku);
+            return reservable;
+        };
+        let headroom = reservable + due.lines.iter().map(|line| self.due_units(line)).sum::<i64>();
+        if headroom < needed && !due.complete {
+            self.wanted.insert(sku);
+        }
+        headroom
+    }
+
+    pub(super) fn next_hold_expires_at(&self, sku: SkuId) -> Option<DateTime<Utc>> {
+        self.due.get(&sku)?.next_hold_expires_at
+    }
+
+    fn due_units(&self, due: &DueLine) -> i64 {
+        match self.reservation(due.line.reservation) {
+            None => due.held,
+            Some(r) if r.has_lapsed(self.now) => {
+                r.lines.iter().find(|line| line.line == due.line.line).map_or(0, |line| line.held)
+            }
+            Some(_) => 0,
+        }
+    }
+
+    /// Makes room for `needed` units by closing due lines, where the balance alone has none.
+    pub(super) fn cover(&mut self, sku: SkuId, policy: &Policy, needed: i64) {
+        if self.balance(sku).reservable(policy) >= needed {
+            return;
+        }
+        let Some(due) = self.due.get_mut(&sku) else { return };
+        for line in std::mem::take(&mut due.lines) {
+            let units = self.due_units(&line);
+            if units == 0 {
+                continue;
+            }
+            if let Some(reservation) = self.edit(line.line.reservation) {
+                for own in reservation.lines.iter_mut().filter(|own| own.line == line.line.line) {
+                    own.held = 0;
+                    own.expired += units;
+                }
+            } else {
+                self.changes.expired_lines.push(DueLine { held: units, ..line });
+            }
+            self.post_back(EntryKind::Expire, sku, line.line, units, true, Some("expired"));
+        }
+    }
+
+    /// Posts units going back from a held line.
+    pub(super) fn post_back(
+        &mut self,
+        kind: EntryKind,
+        sku: SkuId,
+        line: LineRef,
+        units: i64,
+        closes_line: bool,
+        reason: Option<&str>,
+    ) {
+        self.post_for(
+            HOUSE,
+            sku,
+            kind,
+            Posting {
+                delta: Delta { held: -units, ..Delta::default() },
+                line: Some(line),
+                closes_line,
+                reason: reason.map(str::to_owned),
+                ..Posting::default()
+            },
+        );
+    }
+
+    /// Posts one balance change: the only place where a balance moves.
+    pub(super) fn post_for(&mut self, client: ClientId, sku: SkuId, kind: EntryKind, posting: Posting) {
+        let Some(shelf) = self.shelves.get_mut(&sku) else { return };
+        let before = shelf.balance;
+        shelf.balance = before.after(posting.delta);
+        let after = shelf.balance;
+        self.touched.insert(sku);
+        let (was, is) = (before.oversold(), after.oversold());
+        if is > was {
+            self.changes.oversells.push(OversellMove::Open { sku, line: posting.line, quantity: is - was });
+        } else if is < was {
+            self.changes.oversells.push(OversellMove::Resolve { sku, preferred: posting.line, quantity: was - is });
+        }
+        self.changes.entries.push(Entry {
+            sku,
+            kind,
+            delta: posting.delta,
+            after,
+            policy: posting.policy,
+            line: posting.line,
+            closes_line: posting.closes_line,
+            lot: posting.lot,
+            reason: posting.reason,
+            client,
+        });
+    }
+
+    pub(super) fn record_lot(&mut self, lot: LotRecord) {
+        self.put_lot(lot.clone());
+        self.changes.lots.push(lot);
+    }
+
+    pub(super) fn record_opening(&mut self, sku: SkuId, written_off: Vec<(Uuid, i64)>) {
+        if let Some(shelf) = self.shelves.get_mut(&sku) {
+            shelf.opened_at = self.now;
+        }
+        self.open_lots.remove(&sku);
+        self.changes.written_off.extend(written_off);
+        self.changes.opened.push(sku);
+    }
+
+    /// Everything to write, in a fixed order.
+    #[must_use]
+    pub fn into_changes(mut self) -> Changes {
+        for (reservation, mark) in self.reservations.into_values() {
+            match mark {
+                Mark::Loaded => {}
+                Mark::Changed => self.changes.changed.push(reservation),
+                Mark::Made => self.changes.made.push(reservation),
+            }
+        }
+        self.changes.changed.sort_unstable_by_key(|r| r.id);
+        // Two instances that insert the same references must do so in the same order, or they could wait in a circle.
+        self.changes.made.sort_unstable_by(|a, b| (&a.client_reference, a.id).cmp(&(&b.client_reference, b.id)));
+        self.changes.balances =
+            self.touched.iter().filter_map(|sku| Some((*sku, self.shelves.get(sku)?.balance))).collect();
+        self.changes
+    }
+}
+
+/// The client under whose name the service itself acts (expiry).
+pub const HOUSE: ClientId = ClientId(0);

@@ -1,0 +1,24 @@
+//! Holdfast: inventory reservations that never oversell, on Postgres.
+//!
+//! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
+//! [`availability`], [`catalog`] and [`keys`] hold a subject each; [`ledger`] is the one writer of stock. Dependencies
+//! point one way: routes → commands → (queries + pure core).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
+
+pub mod app;
+pub mod availability;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod http;
+pub mod ids;
+pub mod jobs;
+pub mod keys;
+pub mod ledger;
+pub mod lifecycle;
+pub mod lots;
+pub mod reservations;
+pub mod telemetry;

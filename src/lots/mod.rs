@@ -1,0 +1,10 @@
+//! Lots: physical batches with their own received date, expiry and unit cost.
+//!
+//! Receiving a lot raises what is on hand, in the ledger and in the lot's own transactions, through the lanes like
+//! every other change of stock.
+
+pub mod count;
+pub mod queries;
+pub mod receive;
+pub mod routes;
+pub mod view;

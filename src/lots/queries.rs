@@ -1,0 +1,122 @@
+//! Reading lots. One pool per query; keyset pages.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::ids::{ClientId, LotId, PoolId, SkuId};
+use crate::ledger::command::Receive;
+use crate::ledger::outcome::LotRecord;
+
+struct Row {
+    lot_id: Uuid,
+    sku_id: i64,
+    lot_code: String,
+    origin: String,
+    status: String,
+    received_quantity: i64,
+    remaining_quantity: i64,
+    unit_cost: Decimal,
+    currency: String,
+    received_date: NaiveDate,
+    expires_date: Option<NaiveDate>,
+    source: String,
+    source_ref: Option<String>,
+    client_id: i64,
+    recorded_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn into_record(self, pool: PoolId) -> LotRecord {
+        let id = LotId { pool, uuid: self.lot_id };
+        LotRecord {
+            id,
+            sku: SkuId(self.sku_id),
+            received: Receive {
+                id,
+                sku: "".into(),
+                lot_code: self.lot_code,
+                quantity: self.received_quantity,
+                unit_cost: self.unit_cost,
+                currency: self.currency,
+                received_date: self.received_date,
+                expires_date: self.expires_date,
+                source: self.source,
+                source_ref: self.source_ref,
+            },
+            remaining: self.remaining_quantity,
+            origin: self.origin,
+            status: self.status,
+            client: ClientId(self.client_id),
+            recorded_at: self.recorded_at,
+        }
+    }
+}
+
+/// One lot.
+///
+/// # Errors
+/// Database errors.
+pub async fn find(db: &PgPool, id: LotId) -> sqlx::Result<Option<LotRecord>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT
+            lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
+            received_date, expires_date, source, source_ref, client_id, recorded_at
+        FROM lots
+        WHERE pool_id = $1 AND lot_id = $2
+        "#,
+        id.pool.0,
+        id.uuid,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| row.into_record(id.pool)))
+}
+
+/// Which lots to list.
+#[derive(Debug)]
+pub struct Filter {
+    /// The pool.
+    pub pool: PoolId,
+    /// Of this SKU.
+    pub sku: Option<SkuId>,
+    /// With this code.
+    pub lot_code: Option<String>,
+    /// Only lots with something left.
+    pub open: bool,
+}
+
+/// Lots by id, newest first.
+///
+/// # Errors
+/// Database errors.
+pub async fn list(db: &PgPool, filter: &Filter, before: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<LotRecord>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT
+            lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
+            received_date, expires_date, source, source_ref, client_id, recorded_at
+        FROM lots
+        WHERE pool_id = $1
+            AND ($2::bigint IS NULL OR sku_id = $2)
+            AND ($3::text IS NULL OR lot_code = $3)
+            AND (NOT $4 OR remaining_quantity > 0)
+            AND ($5::uuid IS NULL OR lot_id < $5)
+        ORDER BY lot_id DESC
+        LIMIT $6
+        "#,
+        filter.pool.0,
+        filter.sku.map(|sku| sku.0),
+        filter.lot_code,
+        filter.open,
+        before,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.into_record(filter.pool)).collect())
+}

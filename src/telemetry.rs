@@ -1,0 +1,74 @@
+//! Logs and metrics. Logs are structured, one line each, with the request id as a span field; metrics are Prometheus.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Starts logging to standard error. Later calls do nothing.
+pub fn init_logs(filter: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let started = match format {
+        LogFormat::Text => logs.compact().try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    };
+    // A second instance in one process (tests) keeps the first subscriber.
+    drop(started);
+}
+
+/// Buckets of everything measured in seconds.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Buckets of batch sizes.
+const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+/// Buckets of how long holds live, in seconds.
+const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0];
+
+/// The process-wide metrics recorder.
+///
+/// # Errors
+/// If the buckets are malformed.
+pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: std::sync::Mutex<Option<PrometheusHandle>> = std::sync::Mutex::new(None);
+    let mut handle = HANDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(handle) = handle.as_ref() {
+        return Ok(handle.clone());
+    }
+    let installed = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)?
+        .set_buckets_for_metric(Matcher::Full("holdfast_hold_age_seconds".to_owned()), &AGES)?
+        .install_recorder()?;
+    describe();
+    *handle = Some(installed.clone());
+    Ok(installed)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("holdfast_commands_total", "Commands by kind and outcome (refusal code where refused).");
+    describe_histogram!("holdfast_lane_batch_size", "Commands combined in one transaction.");
+    describe_histogram!("holdfast_lane_wait_seconds", "How long a command waited for its lane.");
+    describe_counter!("holdfast_lane_retries_total", "Batches tried again, by why.");
+    describe_histogram!("holdfast_hold_age_seconds", "Age of a hold when it was committed, released or expired.");
+    describe_gauge!("holdfast_sweeper_lag_seconds", "How far the oldest unswept hold is past its expiry.");
+    describe_counter!("holdfast_swept_total", "Holds closed by the sweeper.");
+    describe_gauge!(
+        "holdfast_projection_age_seconds",
+        "Age of the oldest availability answered since the last scrape."
+    );
+    describe_gauge!("holdfast_pool_connections", "Connections of the pool, by state.");
+    describe_gauge!("holdfast_lanes_connected", "Lanes with a working connection.");
+    describe_counter!("holdfast_http_responses_total", "Responses by status class.");
+    describe_counter!("holdfast_unauthorized_total", "Requests without a valid API key.");
+    describe_histogram!("holdfast_http_request_seconds", "Time to answer, by route.");
+}

@@ -1,0 +1,11 @@
+//! Black-box tests over HTTP on a real Postgres, one binary.
+//!
+//! One private, throwaway Postgres serves the whole run; each test gets a database of its own, copied from a migrated
+//! template. A test that ends well runs the audit on what it leaves behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+
+mod support;
+
+mod availability;
+mod reservations;

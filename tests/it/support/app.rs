@@ -1,0 +1,156 @@
+//! The service in this process, on a real port and a database of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use holdfast::app::{App, Running, Settings};
+use holdfast::clock::Clock;
+use holdfast::http::server::{ServerLimits, serve};
+use holdfast::keys::store::{self, Grant};
+use holdfast::keys::{NewKey, Scope};
+use holdfast::ledger::audit;
+use serde_json::{Value, json};
+use sqlx::ConnectOptions;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Answer, Client};
+use super::db::{self, TestDb};
+
+/// A running service with an admin client. End a test with [`TestApp::finish`], which audits what it leaves.
+pub struct TestApp {
+    pub db: Arc<TestDb>,
+    pub client: Client,
+    pub clock: Clock,
+    pub app: Arc<App>,
+    running: Running,
+    serving: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// Settings of tests: nothing runs by itself, nothing is stale.
+pub fn settings() -> Settings {
+    let mut settings = Settings { availability_staleness: Duration::ZERO, ..Settings::default() };
+    settings.intervals.sweep = None;
+    settings.pool_connections = 4;
+    settings
+}
+
+impl TestApp {
+    /// The service on a fresh database, sweeper off.
+    pub async fn start() -> Self {
+        Self::start_with(settings()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> Self {
+        Self::start_on(Arc::new(db::fresh().await), Clock::new(), settings).await
+    }
+
+    /// One more instance on the same database and clock.
+    pub async fn another(&self) -> Self {
+        Self::start_on(Arc::clone(&self.db), self.clock.clone(), self.app.settings).await
+    }
+
+    async fn start_on(db: Arc<TestDb>, clock: Clock, settings: Settings) -> Self {
+        holdfast::telemetry::init_logs("warn,holdfast=warn", holdfast::telemetry::LogFormat::Text);
+        let token = make_key(&db, "tests", &[Scope::Admin]).await;
+        let running = holdfast::app::start(db.app_options.clone(), clock.clone(), settings).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let limits = ServerLimits {
+            header_timeout: Duration::from_secs(2),
+            drain: Duration::from_secs(5),
+            ..ServerLimits::default()
+        };
+        let serving = tokio::spawn(serve(listener, running.router(), limits, stop.clone()));
+        let client = Client::new(&base, &token);
+        Self { db, client, clock, app: Arc::clone(&running.app), running, serving, stop }
+    }
+
+    /// A client with a key of its own.
+    pub async fn client_of(&self, client: &str, scopes: &[Scope]) -> Client {
+        self.client.with_token(&make_key(&self.db, client, scopes).await)
+    }
+
+    /// Moves the service's clock.
+    pub fn advance(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    /// One pass of the sweeper.
+    pub async fn sweep(&self) -> holdfast::reservations::sweeper::Swept {
+        holdfast::reservations::sweeper::sweep(&self.app).await.unwrap()
+    }
+
+    /// Puts a lot of `quantity` units on the shelf of `default`.
+    pub async fn stock(&self, sku: &str, quantity: i64) {
+        self.stock_in("default", sku, quantity).await;
+    }
+
+    /// Puts a lot on the shelf of a pool.
+    pub async fn stock_in(&self, pool: &str, sku: &str, quantity: i64) {
+        let lot = json!({
+            "pool": pool, "sku": sku, "create_sku": true, "lot_code": "L", "quantity": quantity, "unit_cost": "1.00",
+            "currency": "EUR", "received_date": "2026-01-15"
+        });
+        self.client.post("/lots", &lot).await.expect(201);
+    }
+
+    /// Holds units of one SKU.
+    pub async fn hold(&self, sku: &str, quantity: i64) -> Answer {
+        self.client.post("/reservations", &cart(&[(sku, quantity)])).await
+    }
+
+    /// Availability of one SKU in `default`.
+    pub async fn availability(&self, sku: &str) -> Value {
+        let path = format!("/availability?sku={sku}");
+        self.client.get(&path).await.expect(200).at("/data/0")
+    }
+
+    /// Stops the service and fails if any invariant is broken.
+    pub async fn finish(self) {
+        self.audit().await;
+        self.stop().await;
+    }
+
+    /// Stops the service.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        drop(self.client);
+        self.serving.await.unwrap();
+        self.running.stop(Duration::from_secs(10)).await;
+    }
+
+    /// Fails if any invariant is broken.
+    pub async fn audit(&self) {
+        let mut conn = self.db.owner_options.connect().await.unwrap();
+        let now = Some(self.clock.local_now());
+        let options = audit::Options { now, ..audit::Options::default() };
+        let report = audit::run(&mut conn, &options).await.unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+}
+
+/// Makes a key straight in the database.
+pub async fn make_key(db: &TestDb, client: &str, scopes: &[Scope]) -> String {
+    let mut conn = db.owner_options.connect().await.unwrap();
+    let key = NewKey::mint().unwrap();
+    let grant = Grant {
+        client: client.to_owned(),
+        label: String::new(),
+        scopes: scopes.to_vec(),
+        expires_at: None,
+        bootstrap: false,
+    };
+    store::insert(&mut conn, &key, &grant, Clock::new().local_now()).await.unwrap();
+    key.token
+}
+
+/// A cart of these SKUs and quantities.
+pub fn cart(lines: &[(&str, i64)]) -> Value {
+    let lines: Vec<Value> = lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
+    json!({ "lines": lines })
+}

@@ -1,0 +1,8 @@
+//! What tests stand on: a database each, the service in this process or as a child process, a client.
+
+pub mod app;
+pub mod client;
+pub mod db;
+
+pub use app::TestApp;
+pub use client::{Answer, Client};
