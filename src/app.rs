@@ -141,7 +141,6 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
 
 impl Running {
     /// The HTTP surface.
-    #[must_use]
     pub fn router(&self) -> Router {
         crate::http::openapi::router(Arc::clone(&self.app))
     }
@@ -263,6 +262,9 @@ impl Observer for Watcher {
             Command::Receive(_) => "receive",
             Command::OpeningCount(_) => "opening_count",
         };
+        if let Outcome::Counted { sku, .. } = outcome {
+            self.projection.reread(submission.pool, *sku);
+        }
         let result = match outcome {
             Outcome::Refused(refusal) => code_of(refusal).as_str(),
             _ => "ok",

@@ -74,7 +74,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u16).range(7..=365))]
     pub idempotency_retention_days: u16,
 
-    /// Start on a Postgres that could lose what it acknowledged (fsync or synchronous_commit off). For throwaway tests.
+    /// Start on a Postgres that could lose what it acknowledged (`fsync` or `synchronous_commit` off). For throwaway tests.
     #[arg(long, env = "HOLDFAST_ALLOW_UNSAFE_DATABASE", default_value_t = false)]
     pub allow_unsafe_database: bool,
 

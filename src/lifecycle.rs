@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -32,15 +33,27 @@ pub async fn detached<T: Send + 'static>(
     }
 }
 
-/// Resolves on the first SIGINT or SIGTERM.
-///
-/// # Errors
-/// If signal handlers cannot be installed.
-pub async fn shutdown_requested() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done,
-        _ = terminate.recv() => Ok(()),
+/// SIGINT and SIGTERM, from the moment that they are listened for. Before that they end the process as they do any
+/// other, so install this before saying that the service is up.
+pub struct ShutdownSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl ShutdownSignals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// If signal handlers cannot be installed.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Resolves on the next of them.
+    pub async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

@@ -46,7 +46,7 @@ pub struct Load {
 pub struct Outcome {
     /// All expected answers: those of the warm-up, the measured ones, and those still out at the end.
     pub answered: u64,
-    /// Measured answers by second of the measured part.
+    /// Measured answers by second of the measured part, for its whole seconds.
     pub by_second: Vec<u64>,
     /// Latencies of the measured answers, in microseconds.
     pub latency: Histogram<u64>,
@@ -58,7 +58,7 @@ impl Outcome {
     fn new(measured: Duration) -> anyhow::Result<Self> {
         Ok(Self {
             answered: 0,
-            by_second: Vec::new(),
+            by_second: vec![0; usize::try_from(measured.as_secs())?],
             latency: Histogram::new_with_bounds(1, LONGEST_MICROS, 3)?,
             measured,
         })
@@ -71,9 +71,6 @@ impl Outcome {
 
     fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.answered += other.answered;
-        if self.by_second.len() < other.by_second.len() {
-            self.by_second.resize(other.by_second.len(), 0);
-        }
         for (sum, more) in self.by_second.iter_mut().zip(&other.by_second) {
             *sum += more;
         }
@@ -178,10 +175,9 @@ impl Recorder {
             return;
         }
         let second = usize::try_from((now - self.from).as_secs()).unwrap_or(usize::MAX);
-        if outcome.by_second.len() <= second {
-            outcome.by_second.resize(second + 1, 0);
+        if let Some(answers) = outcome.by_second.get_mut(second) {
+            *answers += 1;
         }
-        outcome.by_second[second] += 1;
         outcome.latency.saturating_record(u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX));
     }
 }

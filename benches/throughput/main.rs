@@ -143,6 +143,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     report.fact(cluster.facts().await?);
     report.fact(format!("yardstick: {}", runner.name()));
     report.fact(format!("rounds: {}, of {:?} after {:?}", arguments.rounds(), pace.measured, pace.warm_up));
+    let settings = server::settings();
+    report.fact(format!("server: {}", if settings.is_empty() { "defaults".to_owned() } else { settings.join(" ") }));
     let mut bench = Bench { cluster, runner, pace, report };
     let ended = measure(&mut bench, arguments).await;
     let Bench { cluster, report, .. } = bench;

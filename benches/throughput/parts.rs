@@ -175,18 +175,15 @@ impl Bench {
         site.expected += outcome.answered;
         // Latencies and shares are those of the whole; only throughput is taken apart.
         let minute = usize::try_from(self.pace.minute.as_secs())?;
-        let rates: Vec<f64> =
-            outcome.by_second.windows(minute).map(|part| part.iter().sum::<u64>() as f64 / minute as f64).collect();
+        let per_second = |part: &[u64]| part.iter().sum::<u64>() as f64 / part.len() as f64;
+        let rates: Vec<f64> = outcome.by_second.chunks_exact(minute).map(per_second).collect();
         let best = rates.iter().copied().fold(0.0, f64::max);
         let last = rates.last().copied().context("the steady load was too short")?;
         self.report.record(Subject::SteadyBest, connections, Sample { per_second: best, ..sample.clone() });
         self.report.record(Subject::SteadyLast, connections, Sample { per_second: last, ..sample });
         let step = (minute / 6).max(1);
-        let series: Vec<String> = outcome
-            .by_second
-            .chunks_exact(step)
-            .map(|part| thousands(part.iter().sum::<u64>() as f64 / step as f64))
-            .collect();
+        let series: Vec<String> =
+            outcome.by_second.chunks_exact(step).map(|part| thousands(per_second(part))).collect();
         self.report.note(format!("steady, per second in each {step} s: {}", series.join(" ")));
         self.close(site).await
     }

@@ -27,6 +27,14 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
+/// Settings that the real server takes from this process's environment, as `NAME=value`: to try, say, other lanes.
+pub fn settings() -> Vec<String> {
+    std::env::vars()
+        .filter(|(name, _)| name.starts_with("HOLDFAST_"))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
 /// How the real server is started: everything that depends on its environment variables and its printed lines.
 ///
 /// # Errors
@@ -39,6 +47,7 @@ pub async fn start_holdfast(database_url: &str, folder: &Path, name: &str) -> an
     command
         .current_dir(folder)
         .env("DATABASE_URL", database_url)
+        .env_remove("HOLDFAST_MIGRATION_DATABASE_URL")
         .env("HOLDFAST_LISTEN", "127.0.0.1:0")
         .env("HOLDFAST_ADMIN_KEY_FILE", &key_file);
     let server = Server::start(command, folder.join(format!("{name}.log"))).await?;

@@ -81,8 +81,8 @@ impl Runner {
         run: Run,
     ) -> anyhow::Result<Sample> {
         let before = database.held(cluster).await?;
-        let warmed = self.run(cluster, database, Run { length: warm_up.max(Duration::from_secs(1)), ..run }).await?;
         cluster.settle().await?;
+        let warmed = self.run(cluster, database, Run { length: warm_up.max(Duration::from_secs(1)), ..run }).await?;
         let meter = Meter::start(Processes { server: None, postmaster: cluster.postmaster() });
         let outcome = self.run(cluster, database, run).await?;
         let cpu = meter.stop();

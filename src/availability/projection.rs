@@ -23,6 +23,8 @@ pub struct Seen {
     pub balance: Balance,
     /// Held units that are past their expiry and not swept yet.
     pub lapsed: i64,
+    /// When the shelf was last opened; none where it has no row or was not read as a whole yet.
+    pub opened_at: Option<DateTime<Utc>>,
     /// When the balance was true, by the database's clock.
     pub as_of: DateTime<Utc>,
     /// When it was last read as a whole, by this process' clock.
@@ -41,6 +43,19 @@ impl Seen {
     pub fn age(&self) -> Option<Duration> {
         self.read_at.map(|read_at| read_at.elapsed())
     }
+}
+
+/// One balance row as read from the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// The balance; zero where there is no row.
+    pub balance: Balance,
+    /// Held units that are past their expiry and not swept yet.
+    pub lapsed: i64,
+    /// When the shelf was last opened; none where it has no row.
+    pub opened_at: Option<DateTime<Utc>>,
+    /// The database's clock.
+    pub as_of: DateTime<Utc>,
 }
 
 type Shard = RwLock<HashMap<(PoolId, SkuId), Seen>>;
@@ -81,7 +96,8 @@ impl Projection {
     /// Takes in a balance that this instance has just committed.
     pub fn wrote(&self, pool: PoolId, sku: SkuId, balance: Balance, at: DateTime<Utc>) {
         let mut shard = self.shard(pool, sku).write().unwrap_or_else(PoisonError::into_inner);
-        let seen = shard.entry((pool, sku)).or_insert(Seen { balance, lapsed: 0, as_of: at, read_at: None });
+        let seen =
+            shard.entry((pool, sku)).or_insert(Seen { balance, lapsed: 0, opened_at: None, as_of: at, read_at: None });
         if balance.seq >= seen.balance.seq {
             // What had lapsed may just have been closed: read it again before answering.
             if seen.lapsed > 0 {
@@ -94,15 +110,25 @@ impl Projection {
     }
 
     /// Takes in what was read from the database, begun at `begun`.
-    pub fn read(&self, pool: PoolId, sku: SkuId, balance: Balance, lapsed: i64, at: DateTime<Utc>, begun: Instant) {
+    pub fn read(&self, pool: PoolId, sku: SkuId, read: Read, begun: Instant) {
+        let Read { balance, lapsed, opened_at, as_of } = read;
         let mut shard = self.shard(pool, sku).write().unwrap_or_else(PoisonError::into_inner);
-        let fresh = Seen { balance, lapsed, as_of: at, read_at: Some(begun) };
+        let fresh = Seen { balance, lapsed, opened_at, as_of, read_at: Some(begun) };
         let seen = shard.entry((pool, sku)).or_insert(fresh);
         if balance.seq >= seen.balance.seq {
             *seen = fresh;
         } else {
             // An own write overtook this read: its balance is newer, and the rest of the read still counts.
+            seen.opened_at = opened_at;
             seen.read_at = Some(begun);
+        }
+    }
+
+    /// Has the next answer read this shelf again, whatever is known of it.
+    pub fn reread(&self, pool: PoolId, sku: SkuId) {
+        let mut shard = self.shard(pool, sku).write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = shard.get_mut(&(pool, sku)) {
+            seen.read_at = None;
         }
     }
 
@@ -129,12 +155,16 @@ mod tests {
         Balance { on_hand: 10, held: seq, seq, ..Balance::default() }
     }
 
+    fn row(seq: i64, lapsed: i64) -> Read {
+        Read { balance: balance(seq), lapsed, opened_at: None, as_of: DateTime::UNIX_EPOCH }
+    }
+
     #[test]
     fn the_newest_entry_wins_whatever_arrives_last() {
         let projection = Projection::new(Duration::from_secs(1));
         let at = DateTime::UNIX_EPOCH;
         projection.wrote(KEY.0, KEY.1, balance(5), at);
-        projection.read(KEY.0, KEY.1, balance(4), 0, at, Instant::now());
+        projection.read(KEY.0, KEY.1, row(4, 0), Instant::now());
         let seen = projection.peek(KEY.0, KEY.1).map(|seen| (seen.balance.seq, seen.is_fresh(projection.bound())));
         assert_eq!(seen, Some((5, true)));
         projection.wrote(KEY.0, KEY.1, balance(3), at);
@@ -151,7 +181,7 @@ mod tests {
     #[test]
     fn closing_lapsed_holds_asks_for_a_new_read() {
         let projection = Projection::new(Duration::from_secs(60));
-        projection.read(KEY.0, KEY.1, balance(1), 1, DateTime::UNIX_EPOCH, Instant::now());
+        projection.read(KEY.0, KEY.1, row(1, 1), Instant::now());
         projection.wrote(KEY.0, KEY.1, balance(2), DateTime::UNIX_EPOCH);
         assert_eq!(projection.peek(KEY.0, KEY.1).map(|seen| seen.is_fresh(projection.bound())), Some(false));
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sqlx::PgPool;
 
-use super::projection::Projection;
+use super::projection::{Projection, Read};
 use crate::clock::Clock;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::balance::Balance;
@@ -32,6 +32,7 @@ pub async fn refresh(
             COALESCE(s.held, 0) AS "held!",
             COALESCE(s.committed, 0) AS "committed!",
             COALESCE(s.seq, 0) AS "seq!",
+            s.opened_at AS "opened_at?",
             CASE WHEN s.held > 0 THEN (
                 SELECT COALESCE(sum(l.held_quantity), 0)
                 FROM reservation_lines AS l
@@ -58,7 +59,8 @@ pub async fn refresh(
             committed: row.committed,
             seq: row.seq,
         };
-        projection.read(pool, SkuId(row.sku_id), balance, row.lapsed, clock.at(row.now), begun);
+        let read = Read { balance, lapsed: row.lapsed, opened_at: row.opened_at, as_of: clock.at(row.now) };
+        projection.read(pool, SkuId(row.sku_id), read, begun);
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,7 @@ use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::etag;
 use crate::http::pagination::{Page, Paging};
+use crate::http::path::PathText;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
 use crate::ids::{PoolId, SkuId};
@@ -161,12 +161,13 @@ async fn answer(
         Pools::One(pool) => std::slice::from_ref(pool),
         Pools::Each(pools) | Pools::Sum(pools) => pools,
     };
+    let mut cut_off = false;
     for pool in wanted {
-        refresh_stale(app, pool.id, &skus).await?;
+        cut_off |= !refresh_stale(app, pool.id, &skus).await?;
     }
     let mut data = Vec::with_capacity(skus.len() * wanted.len());
     for sku in &skus {
-        let rows = wanted.iter().filter_map(|pool| view(app, &catalogue, sku, pool));
+        let rows = wanted.iter().filter_map(|pool| view(app, &catalogue, sku, pool, cut_off));
         let low = catalogue.policy(sku).map_or(0, |policy| policy.low_stock_quantity);
         match pools {
             Pools::One(_) | Pools::Each(_) => data.extend(rows.map(|row| row.clamped(sku, low))),
@@ -225,8 +226,9 @@ async fn resolve(
     if errors.is_empty() { Ok((catalogue, skus)) } else { Err(Problem::listing(errors)) }
 }
 
-/// Re-reads what is older than the bound. If the database cannot be reached, what is known is good enough, marked stale.
-async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Result<(), Problem> {
+/// Re-reads what is older than the bound. False if the database cannot be reached and everything is known all the same:
+/// that is good enough, marked stale.
+async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Result<bool, Problem> {
     let bound = app.projection.bound();
     let stale: Vec<i64> = skus
         .iter()
@@ -234,19 +236,19 @@ async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Resul
         .map(|sku| sku.id.0)
         .collect();
     if stale.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let Err(error) = queries::refresh(&app.db, &app.clock, &app.projection, pool, &stale).await else {
-        return Ok(());
+        return Ok(true);
     };
     let all_known = skus.iter().all(|sku| app.projection.peek(pool, sku.id).is_some());
-    if all_known { Ok(()) } else { Err(error.into()) }
+    if all_known { Ok(false) } else { Err(error.into()) }
 }
 
-fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool) -> Option<AvailabilityView> {
+fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool, cut_off: bool) -> Option<AvailabilityView> {
     let seen = app.projection.peek(pool.id, sku.id)?;
     app.projection.answered(seen.age().unwrap_or_default());
-    let stale = !seen.is_fresh(app.projection.bound() * 2);
+    let stale = cut_off && !seen.is_fresh(app.projection.bound());
     Some(AvailabilityView::of(sku, &pool.code, catalogue.policy(sku)?, &seen, stale))
 }
 
@@ -261,8 +263,9 @@ async fn explain_availability(
 ) -> Result<axum::Json<Explanation>, Problem> {
     let catalogue = app.fresh_catalogue().await?;
     let pool = read_pool(&catalogue, &mut query);
+    let named = query.has("sku");
     let sku = read_sku(&catalogue, &mut query);
-    if sku.is_none() {
+    if !named {
         query.refuse("sku", "is required");
     }
     query.finish()?;
@@ -282,7 +285,7 @@ async fn explain_availability(
 async fn list_stock_entries(
     app: AppState,
     _caller: Caller<scope::StockRead>,
-    Path(code): Path<String>,
+    PathText(code): PathText,
     mut query: Query,
 ) -> Result<axum::Json<Page<EntryView>>, Problem> {
     let catalogue = app.fresh_catalogue().await?;

@@ -9,6 +9,8 @@ use super::queries::EntryRow;
 use crate::catalog::{Policy, Sku};
 use crate::ids::{LotId, PoolId, ReservationId};
 
+const OPENING_COUNT_REQUIRED: &str = "opening_count_required";
+
 /// Availability of one SKU in one pool, or summed over pools; every term of the sum, in units.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Availability)]
@@ -17,7 +19,7 @@ pub struct AvailabilityView {
     pub sku: String,
     /// Pool code; null when summed over all pools.
     pub pool: Option<String>,
-    /// `in_stock`, `low_stock`, `out_of_stock`, `oversold`, `untracked` or `retired`.
+    /// `in_stock`, `low_stock`, `out_of_stock`, `oversold`, `untracked`, `retired` or `opening_count_required`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// What customers may be shown: on hand − quarantined − committed − held − safety stock, never below zero.
@@ -55,11 +57,14 @@ impl AvailabilityView {
     pub fn of(sku: &Sku, pool: &str, policy: &Policy, seen: &Seen, stale: bool) -> Self {
         let mut balance = seen.balance;
         balance.held -= seen.lapsed;
-        let (sellable, reservable) = (balance.sellable(policy), balance.reservable(policy));
+        let counting = sku.tracked && seen.opened_at.is_some_and(|opened_at| opened_at < sku.tracked_since_at);
+        // A shelf that was untracked for a while may not be held before it is counted.
+        let (sellable, reservable) =
+            if counting { (0, 0) } else { (balance.sellable(policy), balance.reservable(policy)) };
         Self {
             sku: sku.code.to_string(),
             pool: Some(pool.to_owned()),
-            status: "",
+            status: if counting { OPENING_COUNT_REQUIRED } else { "" },
             sellable_quantity: sellable,
             shortfall_quantity: 0,
             reservable_quantity: reservable,
@@ -99,6 +104,7 @@ impl AvailabilityView {
         self.status = match (sku.tracked, sku.status) {
             (_, SkuStatus::Retired) => "retired",
             (false, _) => "untracked",
+            _ if self.status == OPENING_COUNT_REQUIRED => OPENING_COUNT_REQUIRED,
             _ if self.oversold_quantity > 0 => "oversold",
             _ if self.sellable_quantity <= 0 => "out_of_stock",
             _ if self.sellable_quantity <= low_stock => "low_stock",

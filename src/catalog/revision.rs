@@ -26,14 +26,15 @@ pub async fn read_changes(conn: &mut PgConnection, catalogue: &mut Catalogue) ->
     if newest == known {
         return Ok(());
     }
-    for pool in read_pools(conn, known).await? {
-        catalogue.put_pool(pool);
+    // What refers is read before what it refers to, so a SKU is never in memory without its class.
+    for sku in read_skus(conn, known).await? {
+        catalogue.put_sku(sku);
     }
     for class in read_classes(conn, known).await? {
         catalogue.put_class(class);
     }
-    for sku in read_skus(conn, known).await? {
-        catalogue.put_sku(sku);
+    for pool in read_pools(conn, known).await? {
+        catalogue.put_pool(pool);
     }
     catalogue.revision = newest;
     Ok(())

@@ -4,12 +4,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -23,8 +20,9 @@ use crate::catalog::skus::{self, NewSku, SkuChange, SkuFilter, SkuView};
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
 use crate::http::etag::{self, IfMatch};
-use crate::http::pagination::{Page, Paging};
-use crate::http::problem::{ErrorItem, Problem};
+use crate::http::pagination::{Page, Paging, TextCursor};
+use crate::http::path::PathText;
+use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::lifecycle::detached;
 
@@ -39,33 +37,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(get_sku, change_sku))
 }
 
-/// The code in the path, percent-decoded. Any text: whether there is such a thing is for the database to say.
-struct PathCode(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for PathCode {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let code: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
-        code.map(|Path(code)| Self(code))
-            .map_err(|_| Problem::listing(vec![ErrorItem::of("path", "must be percent-encoded UTF-8")]))
-    }
-}
-
-/// The code that a page ended with. A forged one must not reach the database with what it cannot be asked for (NUL).
-#[derive(Serialize, Deserialize)]
-#[serde(try_from = "String")]
-struct After(String);
-
-impl TryFrom<String> for After {
-    type Error = &'static str;
-
-    fn try_from(code: String) -> Result<Self, Self::Error> {
-        if code.chars().any(char::is_control) { Err("no code has control characters") } else { Ok(Self(code)) }
-    }
-}
-
-fn read_page(mut query: Query) -> Result<Paging<After>, Problem> {
+fn read_page(mut query: Query) -> Result<Paging<TextCursor>, Problem> {
     let paging = Paging::take(&mut query);
     query.finish()?;
     Ok(paging)
@@ -90,7 +62,7 @@ async fn list_pools(
     let Paging { limit, after } = read_page(query)?;
     let mut conn = app.db.acquire().await?;
     let pools = pools::list_pools(&mut conn, after.as_ref().map(|after| after.0.as_str()), limit + 1).await?;
-    Ok(axum::Json(Page::of(pools, limit, |pool| After(pool.code.clone()))))
+    Ok(axum::Json(Page::of(pools, limit, |pool| TextCursor(pool.code.clone()))))
 }
 
 /// Make a pool.
@@ -107,7 +79,13 @@ async fn create_pool(app: AppState, _: Caller<scope::Admin>, body: Json<NewPool>
     params(("pool" = String, Path, description = "Pool code.")),
     responses((status = 200, description = "The pool.", body = PoolView,
         headers(("ETag" = String, description = "For If-Match.")))))]
-async fn get_pool(app: AppState, _: Caller<scope::StockRead>, PathCode(code): PathCode) -> Result<Response, Problem> {
+async fn get_pool(
+    app: AppState,
+    _: Caller<scope::StockRead>,
+    PathText(code): PathText,
+    query: Query,
+) -> Result<Response, Problem> {
+    query.finish()?;
     let mut conn = app.db.acquire().await?;
     let pool = pools::find_pool(&mut conn, &code).await?.ok_or_else(|| pools::not_found(&code))?;
     Ok(tagged(StatusCode::OK, pool.revision, pool))
@@ -126,7 +104,7 @@ async fn get_pool(app: AppState, _: Caller<scope::StockRead>, PathCode(code): Pa
 async fn change_pool(
     app: AppState,
     _: Caller<scope::Admin>,
-    PathCode(code): PathCode,
+    PathText(code): PathText,
     if_match: IfMatch,
     body: Json<PoolChange>,
 ) -> Result<Response, Problem> {
@@ -149,7 +127,7 @@ async fn list_classes(
     let Paging { limit, after } = read_page(query)?;
     let mut conn = app.db.acquire().await?;
     let classes = classes::list_classes(&mut conn, after.as_ref().map(|after| after.0.as_str()), limit + 1).await?;
-    Ok(axum::Json(Page::of(classes, limit, |class| After(class.code.clone()))))
+    Ok(axum::Json(Page::of(classes, limit, |class| TextCursor(class.code.clone()))))
 }
 
 /// Make a class.
@@ -168,7 +146,13 @@ async fn create_class(app: AppState, _: Caller<scope::Admin>, body: Json<NewClas
     params(("class" = String, Path, description = "Class code.")),
     responses((status = 200, description = "The class.", body = ClassView,
         headers(("ETag" = String, description = "For If-Match.")))))]
-async fn get_class(app: AppState, _: Caller<scope::StockRead>, PathCode(code): PathCode) -> Result<Response, Problem> {
+async fn get_class(
+    app: AppState,
+    _: Caller<scope::StockRead>,
+    PathText(code): PathText,
+    query: Query,
+) -> Result<Response, Problem> {
+    query.finish()?;
     let mut conn = app.db.acquire().await?;
     let class = classes::find_class(&mut conn, &code).await?.ok_or_else(|| classes::not_found(&code))?;
     Ok(tagged(StatusCode::OK, class.revision, ClassView::from(class)))
@@ -188,7 +172,7 @@ async fn get_class(app: AppState, _: Caller<scope::StockRead>, PathCode(code): P
 async fn change_class(
     app: AppState,
     _: Caller<scope::Admin>,
-    PathCode(code): PathCode,
+    PathText(code): PathText,
     if_match: IfMatch,
     body: Json<ClassChange>,
 ) -> Result<Response, Problem> {
@@ -216,7 +200,7 @@ async fn list_skus(
     let mut conn = app.db.acquire().await?;
     let after = after.as_ref().map(|after| after.0.as_str());
     let skus = skus::list_skus(&mut conn, &filter, after, limit + 1).await?;
-    Ok(axum::Json(Page::of(skus, limit, |sku| After(sku.code.clone()))))
+    Ok(axum::Json(Page::of(skus, limit, |sku| TextCursor(sku.code.clone()))))
 }
 
 fn read_filter(query: &mut Query) -> SkuFilter {
@@ -245,7 +229,13 @@ async fn create_sku(app: AppState, _: Caller<scope::Admin>, body: Json<NewSku>) 
     params(("sku" = String, Path, description = "SKU code, percent-encoded.")),
     responses((status = 200, description = "The SKU.", body = SkuView,
         headers(("ETag" = String, description = "For If-Match.")))))]
-async fn get_sku(app: AppState, _: Caller<scope::StockRead>, PathCode(code): PathCode) -> Result<Response, Problem> {
+async fn get_sku(
+    app: AppState,
+    _: Caller<scope::StockRead>,
+    PathText(code): PathText,
+    query: Query,
+) -> Result<Response, Problem> {
+    query.finish()?;
     let mut conn = app.db.acquire().await?;
     let sku = skus::find_sku(&mut conn, &code).await?.ok_or_else(|| skus::not_found(&code))?;
     Ok(tagged(StatusCode::OK, sku.revision, sku))
@@ -265,7 +255,7 @@ async fn get_sku(app: AppState, _: Caller<scope::StockRead>, PathCode(code): Pat
 async fn change_sku(
     app: AppState,
     _: Caller<scope::Admin>,
-    PathCode(code): PathCode,
+    PathText(code): PathText,
     if_match: IfMatch,
     body: Json<SkuChange>,
 ) -> Result<Response, Problem> {

@@ -44,6 +44,8 @@ async fn with_database(config: &Config, database: &Database, listener: TcpListen
         (None, Some(_)) => Some(config.data_dir.join("admin.key")),
         (None, None) => None,
     };
+    // Whoever reads that it listens may ask it to stop.
+    let mut signals = lifecycle::ShutdownSignals::install()?;
     greet(address, first_key.as_ref(), key_file.as_deref())?;
     let stop = CancellationToken::new();
     let limits = ServerLimits {
@@ -54,14 +56,12 @@ async fn with_database(config: &Config, database: &Database, listener: TcpListen
     tokio::pin!(serving);
     tokio::select! {
         () = &mut serving => {}
-        requested = lifecycle::shutdown_requested() => {
-            requested?;
+        () = signals.requested() => {
             tracing::info!("shutting down: finishing what was accepted");
             stop.cancel();
             tokio::select! {
                 () = &mut serving => {}
-                again = lifecycle::shutdown_requested() => {
-                    again?;
+                () = signals.requested() => {
                     tracing::warn!("asked twice: not waiting for clients");
                 }
             }

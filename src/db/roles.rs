@@ -29,7 +29,10 @@ pub async fn ensure_app_role(options: &sqlx::postgres::PgConnectOptions) -> sqlx
         Ok(_) => Ok(()),
         // It exists, or another process has just made it.
         Err(error)
-            if matches!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42710" | "23505")) =>
+            if matches!(
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+                Some("42710" | "23505")
+            ) =>
         {
             Ok(())
         }

@@ -18,17 +18,22 @@ pub trait Contended {
     fn is_contention(&self) -> bool;
 }
 
+/// Whether a deadlock, a serialization failure or a lock timeout broke the statement.
+#[must_use]
+pub fn is_contention(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(code.as_ref(), "40001" | "40P01" | "55P03"))
+}
+
 impl Contended for sqlx::Error {
     fn is_contention(&self) -> bool {
-        let code = self.as_database_error().and_then(|error| error.code());
-        code.is_some_and(|code| matches!(code.as_ref(), "40001" | "40P01" | "55P03"))
+        is_contention(self)
     }
 }
 
 impl Contended for crate::http::problem::Problem {
-    // A problem made of contention has become `unavailable`; refusals have codes of their own.
     fn is_contention(&self) -> bool {
-        self.code == crate::http::code::Code::Unavailable
+        self.contended
     }
 }
 

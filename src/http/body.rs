@@ -10,6 +10,7 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
+use crate::http::query::Query;
 use crate::http::violations::Violations;
 
 /// Largest body, in bytes: room for a thousand SKUs.
@@ -28,6 +29,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        // No operation with a body takes query parameters.
+        Query::parse(request.uri().query().unwrap_or_default()).finish()?;
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !content_type.is_some_and(is_json) {
             return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as application/json."));
@@ -58,7 +61,11 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem> {
-    if let Ok(value) = serde_json::from_slice(bytes) {
+    // An array would be read as the members in their order.
+    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+    if let Ok(value) = serde_json::from_slice(bytes)
+        && is_object
+    {
         return Ok(Json { value, violations: Violations::default() });
     }
     let mut document: Value = serde_json::from_slice(bytes)
@@ -66,42 +73,78 @@ fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem>
     if !document.is_object() {
         return Err(Problem::listing(vec![ErrorItem::at("", Code::ValidationFailed, "must be a JSON object")]));
     }
-    let mut errors = Vec::new();
+    let mut errors: Vec<ErrorItem> = Vec::new();
+    let mut removed = Vec::new();
     while errors.len() < MOST_ERRORS {
         match serde_path_to_error::deserialize::<_, T>(&document) {
-            Ok(value) => return Ok(Json { value, violations: Violations::starting_with(errors) }),
+            Ok(value) => {
+                if errors.is_empty() {
+                    errors.extend(twice::<T>(bytes));
+                }
+                return Ok(Json { value, violations: Violations::starting_with(errors) });
+            }
             Err(error) => {
-                let (pointer, detail) = (pointer_of(error.path(), &error), say(error.inner()));
-                if !cut(&mut document, &pointer) {
+                let pointer = pointer_of(error.path(), &error);
+                let sent = as_sent(&pointer, &removed);
+                if !errors.iter().any(|known| known.pointer.as_ref() == Some(&sent)) {
+                    errors.push(ErrorItem::at(sent, Code::ValidationFailed, say(error.inner())));
+                }
+                if !cut(&mut document, &pointer, &mut removed) {
                     // A duplicate member or the like: nothing to cut.
-                    errors.push(ErrorItem::at(pointer, Code::ValidationFailed, detail));
                     break;
                 }
-                errors.push(ErrorItem::at(pointer, Code::ValidationFailed, detail));
             }
         }
     }
     Err(Problem::listing(errors))
 }
 
-/// RFC 6901 pointer to what serde stumbled over. For an unknown member serde's path ends at the member itself.
+/// What reads as a document but not as it was sent: a member is there twice, and nobody knows which one is meant.
+fn twice<T: DeserializeOwned>(bytes: &[u8]) -> Option<ErrorItem> {
+    let error = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(bytes)).err()?;
+    Some(ErrorItem::at(pointer_of(error.path(), &error), Code::ValidationFailed, "is there more than once"))
+}
+
+/// An element that was taken out of the array at a pointer, and where it was.
+type Removed = (String, usize);
+
+/// The pointer into the body as it was sent: elements taken out since count again.
+fn as_sent(pointer: &str, removed: &[Removed]) -> String {
+    removed.iter().rev().fold(pointer.to_owned(), |pointer, (array, at)| {
+        let below = pointer.strip_prefix(array.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let Some(rest) = below else { return pointer };
+        let (index, tail) = rest.find('/').map_or((rest, ""), |end| rest.split_at(end));
+        match index.parse::<usize>() {
+            Ok(index) if index >= *at => format!("{array}/{}{tail}", index + 1),
+            _ => pointer,
+        }
+    })
+}
+
+/// RFC 6901 pointer to what serde stumbled over. For an unknown or repeated member serde's path may end at its object.
 fn pointer_of(path: &Path, error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let mut pointer = String::new();
-    for segment in path.iter() {
+    for segment in path {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
-            Segment::Enum { variant } => pointer.push_str(&format!("/{}", escape(variant))),
+            Segment::Seq { index } => push(&mut pointer, &index.to_string()),
+            Segment::Map { key } => push(&mut pointer, &escape(key)),
+            Segment::Enum { variant } => push(&mut pointer, &escape(variant)),
             Segment::Unknown => {}
         }
     }
     let message = error.inner().to_string();
-    if let Some(field) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
+    let field = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("duplicate field `"));
+    if let Some(field) = field.and_then(|rest| rest.split('`').next())
         && !pointer.ends_with(&format!("/{}", escape(field)))
     {
-        pointer.push_str(&format!("/{}", escape(field)));
+        push(&mut pointer, &escape(field));
     }
     pointer
+}
+
+fn push(pointer: &mut String, segment: &str) {
+    pointer.push('/');
+    pointer.push_str(segment);
 }
 
 fn escape(segment: &str) -> String {
@@ -116,20 +159,23 @@ fn say(error: &serde_json::Error) -> String {
     }
 }
 
-/// Removes a member, or makes an array element null-free by removing it. False if there is nothing there.
-fn cut(document: &mut Value, pointer: &str) -> bool {
+/// Takes out what could not be read. An array element becomes an empty object first, so that the members it would need
+/// are named too; what cannot be an object at all is taken out. False if there is nothing there.
+fn cut(document: &mut Value, pointer: &str, removed: &mut Vec<Removed>) -> bool {
     let Some((parent, last)) = pointer.rsplit_once('/') else { return false };
     let last = last.replace("~1", "/").replace("~0", "~");
     match document.pointer_mut(parent) {
         Some(Value::Object(members)) => members.remove(&last).is_some(),
-        // Replaced, not removed: later pointers keep their index.
-        Some(Value::Array(items)) => match last.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
-            Some(item) if !item.as_object().is_some_and(serde_json::Map::is_empty) => {
-                *item = Value::Object(serde_json::Map::new());
-                true
+        Some(Value::Array(items)) => {
+            let Some(index) = last.parse::<usize>().ok().filter(|index| *index < items.len()) else { return false };
+            if items[index].as_object().is_some_and(serde_json::Map::is_empty) {
+                items.remove(index);
+                removed.push((parent.to_owned(), index));
+            } else {
+                items[index] = Value::Object(serde_json::Map::new());
             }
-            _ => false,
-        },
+            true
+        }
         _ => false,
     }
 }
@@ -144,6 +190,7 @@ mod tests {
         lines: Option<Vec<Line>>,
         ttl_seconds: Option<i64>,
         note: Option<String>,
+        tags: Option<Vec<String>>,
     }
 
     #[derive(Debug, Default, serde::Deserialize)]
@@ -173,10 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn elements_of_an_array_are_named_by_the_place_they_were_sent_at() {
+        let body = r#"{"tags":[1,"a",{},["x"],"b",null],"lines":[7,{"sku":"A"},{"bogus":1}]}"#;
+        let mut found = pointers(body);
+        found.sort();
+        assert_eq!(found, ["/lines/0", "/lines/2/bogus", "/tags/0", "/tags/2", "/tags/3", "/tags/5"]);
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_refused() {
+        assert_eq!(pointers(r#"{"note":"a","note":"b"}"#), ["/note"]);
+        assert_eq!(pointers(r#"{"lines":[{"sku":"A"},{"quantity":1,"quantity":100}]}"#), ["/lines/1/quantity"]);
+    }
+
+    #[test]
     fn what_can_be_read_is_read() {
-        let json = read::<Cart>(br#"{"lines":[{"sku":"A","quantity":2}],"note":"hi","ttl_seconds":[]}"#);
+        let json = read::<Cart>(br#"{"lines":[{"sku":"A","quantity":2}],"note":"hi","tags":["x"],"ttl_seconds":[]}"#);
         let json = json.unwrap_or_else(|problem| panic!("{problem:?}"));
-        assert_eq!(json.value.note.as_deref(), Some("hi"));
+        assert_eq!((json.value.note.as_deref(), json.value.tags), (Some("hi"), Some(vec!["x".to_owned()])));
         let lines = json.value.lines.unwrap_or_default();
         assert_eq!((lines[0].sku.as_deref(), lines[0].quantity), (Some("A"), Some(2)));
         assert_eq!(json.value.ttl_seconds, None);
@@ -187,7 +248,7 @@ mod tests {
         for body in ["", "{", "[1", "{\"lines\":}"] {
             assert_eq!(read::<Cart>(body.as_bytes()).err().map(|p| p.code), Some(Code::MalformedJson), "{body}");
         }
-        for body in ["[]", "1", "null", "\"x\""] {
+        for body in ["[]", "[null, null, \"note\", null]", "1", "null", "\"x\""] {
             assert_eq!(read::<Cart>(body.as_bytes()).err().map(|p| p.code), Some(Code::ValidationFailed), "{body}");
         }
     }

@@ -1,8 +1,9 @@
 //! The edge: what happens to every request around its handler. Gives it an id, bounds its time, finishes problems with
 //! id and path, counts it. One layer instead of many: it is on the path of every availability read.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
@@ -10,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
+use metrics::{Counter, Histogram};
 use tracing::Instrument;
 
 use crate::http::code::Code;
@@ -81,15 +83,7 @@ fn finish(problem: Problem, id: &str, path: &str) -> Response {
 }
 
 fn record(span: &tracing::Span, route: Option<&MatchedPath>, status: StatusCode, took: Duration) {
-    let class = match status.as_u16() / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    };
-    metrics::counter!("holdfast_http_responses_total", "status" => class).increment(1);
-    let route = route.map_or("unmatched", MatchedPath::as_str).to_owned();
-    metrics::histogram!("holdfast_http_request_seconds", "route" => route).record(took.as_secs_f64());
+    measure(route.map_or("unmatched", MatchedPath::as_str), status, took);
     if status.is_server_error() {
         span.in_scope(|| tracing::warn!(status = status.as_u16(), took_ms = took.as_millis(), "answered"));
     } else if took > SLOW {
@@ -97,4 +91,24 @@ fn record(span: &tracing::Span, route: Option<&MatchedPath>, status: StatusCode,
     } else {
         span.in_scope(|| tracing::debug!(status = status.as_u16(), took_us = took.as_micros(), "answered"));
     }
+}
+
+/// Handles by route: looking one up by name for every request would cost more than what it measures.
+static ROUTES: RwLock<BTreeMap<String, Histogram>> = RwLock::new(BTreeMap::new());
+
+fn measure(route: &str, status: StatusCode, took: Duration) {
+    static CLASSES: OnceLock<[Counter; 4]> = OnceLock::new();
+    let classes = CLASSES.get_or_init(|| {
+        ["2xx", "3xx", "4xx", "5xx"].map(|class| metrics::counter!("holdfast_http_responses_total", "status" => class))
+    });
+    classes[usize::from(status.as_u16() / 100).clamp(2, 5) - 2].increment(1);
+    let known = ROUTES.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(histogram) = known.get(route) {
+        histogram.record(took.as_secs_f64());
+        return;
+    }
+    drop(known);
+    let histogram = metrics::histogram!("holdfast_http_request_seconds", "route" => route.to_owned());
+    histogram.record(took.as_secs_f64());
+    ROUTES.write().unwrap_or_else(PoisonError::into_inner).insert(route.to_owned(), histogram);
 }

@@ -1,16 +1,18 @@
 //! Keys at work in this process, to tell a caller that waits behind its own twin from one that waits for the database.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ids::ClientId;
+use crate::ids::{ClientId, PoolId};
 
 const SHARDS: usize = 16;
+
+type Shard = Mutex<HashMap<(ClientId, String), PoolId>>;
 
 /// The keys at work.
 #[derive(Debug, Clone)]
 pub struct InFlight {
-    shards: Arc<[Mutex<HashSet<(ClientId, String)>>]>,
+    shards: Arc<[Shard]>,
 }
 
 impl Default for InFlight {
@@ -26,16 +28,34 @@ pub struct Entered {
     key: (ClientId, String),
 }
 
+/// Where a request with a key finds itself.
+#[derive(Debug)]
+pub enum Place {
+    /// Nobody else is at work under this key.
+    First(Entered),
+    /// A request under the same key is at work in the same pool; the lane sorts it out.
+    BehindTwin,
+    /// A request under the same key is at work in another pool: one of the two will be refused.
+    BehindOtherPool,
+}
+
 impl InFlight {
-    /// Marks a key as at work; `None` if it already is.
+    /// Marks a key as at work in `pool`.
     #[must_use]
-    pub fn enter(&self, client: ClientId, key: &str) -> Option<Entered> {
+    pub fn enter(&self, client: ClientId, key: &str, pool: PoolId) -> Place {
         let key = (client, key.to_owned());
-        let fresh = self.shard(&key.1).lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
-        fresh.then(|| Entered { at: self.clone(), key })
+        let mut at_work = self.shard(&key.1).lock().unwrap_or_else(PoisonError::into_inner);
+        match at_work.get(&key) {
+            None => {
+                at_work.insert(key.clone(), pool);
+                Place::First(Entered { at: self.clone(), key })
+            }
+            Some(same) if *same == pool => Place::BehindTwin,
+            Some(_) => Place::BehindOtherPool,
+        }
     }
 
-    fn shard(&self, key: &str) -> &Mutex<HashSet<(ClientId, String)>> {
+    fn shard(&self, key: &str) -> &Shard {
         let sum = key.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         &self.shards[sum % SHARDS]
     }

@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod in_flight;
 pub mod openapi;
 pub mod pagination;
+pub mod path;
 pub mod problem;
 pub mod query;
 pub mod server;

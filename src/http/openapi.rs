@@ -56,7 +56,6 @@ impl Modify for BearerAuth {
 }
 
 /// Routes and document, problems included.
-#[must_use]
 pub fn build() -> (Router<Arc<App>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(reservations::routes::routes())
@@ -71,13 +70,12 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
 }
 
 /// The whole HTTP surface.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let (router, document) = build();
     let deadline = app.settings.request_timeout;
     let json: Arc<str> = document.to_json().unwrap_or_default().into();
     router
-        .route("/openapi.json", routing::get(move || openapi_json(Arc::clone(&json))))
+        .route("/openapi.json", routing::get(move || std::future::ready(openapi_json(&json))))
         .route("/problems/{code}", routing::get(explain_problem))
         .with_state(app)
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
@@ -88,7 +86,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(from_fn(move |request: Request, next: Next| edge::around(deadline, request, next)))
 }
 
-async fn openapi_json(json: Arc<str>) -> Response {
+fn openapi_json(json: &str) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response()
 }
 

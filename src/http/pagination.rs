@@ -52,6 +52,19 @@ impl<C: DeserializeOwned> Paging<C> {
     }
 }
 
+/// The text that a page ended with. A forged one must not reach the database with what it cannot be asked for (NUL).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TextCursor(pub String);
+
+impl TryFrom<String> for TextCursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.chars().any(char::is_control) { Err("has control characters") } else { Ok(Self(text)) }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Versioned<C> {
     v: u8,

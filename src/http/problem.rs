@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::code::Code;
+use crate::ledger::batch::BatchError;
 use crate::reservations::state::State;
 
 /// One broken rule, at a place in the request.
@@ -137,6 +138,8 @@ pub struct Problem {
     pub reservation: Option<About>,
     /// Seconds after which a retry makes sense.
     pub retry_after_seconds: Option<u32>,
+    /// Another transaction was in the way: trying again inside the service can help.
+    pub contended: bool,
 }
 
 impl Problem {
@@ -150,6 +153,7 @@ impl Problem {
             lines: Vec::new(),
             reservation: None,
             retry_after_seconds: code.is_retryable().then_some(1),
+            contended: false,
         }
     }
 
@@ -263,14 +267,16 @@ impl IntoResponse for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        match crate::ledger::batch::BatchError::from(error) {
-            crate::ledger::batch::BatchError::Unexpected(error) => {
+        let contended = crate::db::tx::is_contention(&error);
+        match BatchError::from(error) {
+            BatchError::Unexpected(error) => {
                 tracing::error!(%error, "a query failed");
                 Self::new(Code::Internal, "An unexpected error; it has been logged under this request id.")
             }
             error => {
                 tracing::warn!(%error, "the database is unavailable");
-                Self::new(Code::Unavailable, "The database did not answer in time; try again.")
+                let problem = Self::new(Code::Unavailable, "The database did not answer in time; try again.");
+                Self { contended, ..problem }
             }
         }
     }

@@ -24,8 +24,25 @@ impl Query {
     /// Splits a query string.
     #[must_use]
     pub fn parse(query: &str) -> Self {
-        let pairs = form_urlencoded::parse(query.as_bytes()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
-        Self { pairs, errors: Vec::new() }
+        let pairs: Vec<(String, String)> =
+            form_urlencoded::parse(query.as_bytes()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+        let mut read = Self { pairs, errors: Vec::new() };
+        let controlled: Vec<String> = read
+            .pairs
+            .iter()
+            .filter(|(_, value)| value.chars().any(char::is_control))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in controlled {
+            read.refuse(&name, "must not contain control characters");
+        }
+        read
+    }
+
+    /// Whether a parameter is still there to be taken.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
     }
 
     /// Every value of a parameter, in order.

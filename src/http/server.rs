@@ -1,12 +1,14 @@
 //! The accept loop. Our own, because `axum::serve` waits for ever for a header that never ends.
 //!
-//! Bounds: time to send a header, number of connections, idle time. On shutdown the listener closes first, connections
-//! finish what they have begun, then the rest is cut off.
+//! Bounds: time to send a header, number of connections, idle time. The library's header timeout begins only after the
+//! bytes that tell HTTP/1 from HTTP/2, so a connection that never gets to a first request has a deadline of its own. On
+//! shutdown the listener closes first, connections finish what they have begun, then the rest is cut off.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -47,14 +49,24 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         };
         let Some((stream, permit)) = accepted else { continue };
         drop(stream.set_nodelay(true));
-        let service = TowerToHyperService::new(router.clone());
+        let begun = CancellationToken::new();
+        let (inner, first) = (TowerToHyperService::new(router.clone()), begun.clone());
+        let service = service_fn(move |request| {
+            first.cancel();
+            inner.call(request)
+        });
         let builder = Arc::clone(&builder);
         let watcher = graceful.watcher();
         #[expect(clippy::disallowed_methods, reason = "connections are tracked by the graceful watcher")]
         tokio::spawn(async move {
             let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(%error, "connection ended");
+            tokio::select! {
+                ended = watcher.watch(connection) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                }
+                () = never_begun(&begun, limits.header_timeout) => tracing::debug!("connection never asked for anything"),
             }
             drop(permit);
         });
@@ -62,6 +74,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     drop(listener);
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not finish in time");
+    }
+}
+
+/// Resolves if no request has come in within `patience`.
+async fn never_begun(begun: &CancellationToken, patience: Duration) {
+    if tokio::time::timeout(patience, begun.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use crate::app::App;
 use crate::http::code::Code;
 use crate::http::edge::RequestId;
+use crate::http::in_flight::Place;
 use crate::http::problem::Problem;
 use crate::ids::{ClientId, PoolId};
 use crate::ledger::command::Command;
@@ -39,15 +40,19 @@ pub struct Request {
 /// Problems that are not outcomes: busy, unavailable, taking too long.
 pub async fn submit(app: &Arc<App>, request: Request, command: Command) -> Result<Response<Body>, Problem> {
     let Request { client, key, id, uri, pool, hint } = request;
+    let place = app.in_flight.enter(client, &key.key, pool);
+    let twin_ahead = match place {
+        Place::First(_) => false,
+        Place::BehindTwin => true,
+        Place::BehindOtherPool => return Err(in_flight()),
+    };
     if let Some(problem) = app.key_in_other_pool(client, pool, &key).await? {
         return Err(problem);
     }
-    let in_flight = app.in_flight.enter(client, &key.key);
-    let twin_ahead = in_flight.is_none();
     let submission =
         Submission { client, key: Some(key), pool, request_id: id.0, instance: Arc::from(uri.path()), command };
     let answer = app.lanes.submit(submission, hint).await;
-    drop(in_flight);
+    drop(place);
     match answer {
         Ok(answer) => Ok(respond(answer)),
         Err(error) => Err(problem_of(error, twin_ahead)),

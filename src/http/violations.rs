@@ -1,5 +1,7 @@
 //! Collects every broken rule of a body, so that a caller mends them all at once.
 
+use chrono::Datelike;
+
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
 
@@ -53,6 +55,13 @@ impl Violations {
         } else {
             self.add(pointer, format!("must be between {least} and {most}"));
             None
+        }
+    }
+
+    /// A date or time with a year of four digits: what ISO 8601 writes without an agreement, and the database can keep.
+    pub fn year(&mut self, pointer: &str, value: Option<impl Datelike>) {
+        if value.is_some_and(|value| !(1..=9999).contains(&value.year())) {
+            self.add(pointer, "must be in the years 0001 to 9999");
         }
     }
 

@@ -37,10 +37,16 @@ impl KeyCache {
     pub async fn find(&self, db: &PgPool, token: &str, now: DateTime<Utc>) -> sqlx::Result<Option<Arc<ApiKey>>> {
         let Some(id) = id_of(token) else { return Ok(None) };
         let hash = hash(token);
-        if let Some(answer) = self.lookup(id, &hash, now) {
+        if let Some(answer) = self.lookup(id, &hash, now, TRUSTED_FOR) {
             return Ok(answer);
         }
-        let Some((key, stored)) = store::find_valid(db, id).await? else {
+        let found = match store::find_valid(db, id).await {
+            Ok(found) => found,
+            // Without the database nothing can be written; what is in memory may still be read with a key that was
+            // good when the database was last asked.
+            Err(error) => return self.lookup(id, &hash, now, Duration::MAX).ok_or(error),
+        };
+        let Some((key, stored)) = found else {
             self.forget(id);
             return Ok(None);
         };
@@ -52,9 +58,17 @@ impl KeyCache {
         Ok(valid.then_some(key).filter(|key| !is_over(key, now)))
     }
 
-    fn lookup(&self, id: &str, hash: &[u8; 32], now: DateTime<Utc>) -> Option<Option<Arc<ApiKey>>> {
+    /// Outer `None`: the database must be asked. Inner `None`: known to be refused.
+    #[allow(clippy::option_option, reason = "both layers mean something here")]
+    fn lookup(
+        &self,
+        id: &str,
+        hash: &[u8; 32],
+        now: DateTime<Utc>,
+        trusted_for: Duration,
+    ) -> Option<Option<Arc<ApiKey>>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.get(id).filter(|entry| entry.read_at.elapsed() < TRUSTED_FOR)?;
+        let entry = known.get(id).filter(|entry| entry.read_at.elapsed() < trusted_for)?;
         if !bool::from(entry.hash.ct_eq(hash)) || is_over(&entry.key, now) {
             return Some(None);
         }

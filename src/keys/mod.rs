@@ -110,8 +110,17 @@ pub fn hash(token: &str) -> [u8; 32] {
 #[must_use]
 pub fn id_of(token: &str) -> Option<&str> {
     let (id, secret) = token.strip_prefix("hf_")?.split_once('_')?;
-    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    (id.len() == 10 && secret.len() == 64 && hex(id) && hex(secret)).then_some(id)
+    (is_id(id) && secret.len() == 64 && is_hex(secret)).then_some(id)
+}
+
+/// Whether `text` has the form of the public part of a key.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    text.len() == 10 && is_hex(text)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]

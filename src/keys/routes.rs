@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use scoped_futures::ScopedFutureExt;
@@ -18,7 +17,8 @@ use crate::db::tx;
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
 use crate::http::code::Code;
-use crate::http::pagination::{Page, Paging};
+use crate::http::pagination::{Page, Paging, TextCursor};
+use crate::http::path::PathText;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::lifecycle::detached;
@@ -54,6 +54,7 @@ impl CreateKey {
         if scopes.as_ref().is_some_and(Vec::is_empty) {
             v.add("/scopes", "must name at least one scope");
         }
+        v.year("/expires_at", value.expires_at);
         let grant = client.zip(scopes).map(|(client, scopes)| Grant {
             client,
             label: label.unwrap_or_default(),
@@ -144,10 +145,10 @@ async fn list_keys(
     _caller: Caller<scope::Admin>,
     mut query: Query,
 ) -> Result<axum::Json<Page<KeyView>>, Problem> {
-    let paging = Paging::<String>::take(&mut query);
+    let paging = Paging::<TextCursor>::take(&mut query);
     query.finish()?;
-    let rows = store::list(&app.db, paging.after.as_deref(), paging.limit + 1).await?;
-    Ok(axum::Json(Page::of(rows, paging.limit, |row| row.id.clone()).map(KeyView::from)))
+    let rows = store::list(&app.db, paging.after.as_ref().map(|after| after.0.as_str()), paging.limit + 1).await?;
+    Ok(axum::Json(Page::of(rows, paging.limit, |row| TextCursor(row.id.clone())).map(KeyView::from)))
 }
 
 /// Revokes a key: at once on this instance, within 20 seconds on others.
@@ -156,8 +157,13 @@ async fn list_keys(
 async fn revoke_key(
     app: AppState,
     _caller: Caller<scope::Admin>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
+    query: Query,
 ) -> Result<StatusCode, Problem> {
+    query.finish()?;
+    if !super::is_id(&id) {
+        return Err(Problem::new(Code::KeyNotFound, "No such key."));
+    }
     let tasks = app.tasks.clone();
     detached(&tasks, async move {
         let now = app.clock.local_now();

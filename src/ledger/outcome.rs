@@ -11,7 +11,7 @@ use crate::reservations::state::{Reservation, State};
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Units are held. The answer to a hold.
-    Held(Reservation),
+    Held(Box<Reservation>),
     /// The reservation as it now stands. The answer to commit, release, extend and expire.
     Current {
         /// The reservation.

@@ -222,8 +222,9 @@ impl<'a> World<'a> {
             .filter(|r| matches!(r.state, State::Held | State::Committed | State::Fulfilled | State::Reconciled))
     }
 
+    /// The reservation, to be changed. `None` once it is terminal: its row is nobody's to write, not even unchanged.
     pub(super) fn edit(&mut self, id: Uuid) -> Option<&mut Reservation> {
-        let (reservation, mark) = self.reservations.get_mut(&id)?;
+        let (reservation, mark) = self.reservations.get_mut(&id).filter(|(r, _)| !r.state.is_terminal())?;
         if *mark == Mark::Loaded {
             *mark = Mark::Changed;
         }
@@ -252,6 +253,10 @@ impl<'a> World<'a> {
     /// could make the difference to `needed`.
     pub(super) fn headroom(&mut self, sku: SkuId, policy: &Policy, needed: i64) -> i64 {
         let reservable = self.balance(sku).reservable(policy);
+        // What has no balance row is not counted, so none of it can be promised, whatever the tolerance.
+        if !self.shelves.contains_key(&sku) {
+            return reservable.min(0);
+        }
         if reservable >= needed || self.balance(sku).held == 0 {
             return reservable;
         }
@@ -356,6 +361,8 @@ impl<'a> World<'a> {
 
     pub(super) fn record_lot(&mut self, lot: LotRecord) {
         self.put_lot(lot.clone());
+        // A count later in this batch writes it off with the others.
+        self.open_lots.entry(lot.sku).or_default().push((lot.id.uuid, lot.remaining));
         self.changes.lots.push(lot);
     }
 

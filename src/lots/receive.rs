@@ -116,6 +116,8 @@ impl ReceiveLot {
         let currency = v.required("/currency", self.currency);
         let currency = currency.and_then(|text| read_currency(v, text));
         let received_date = v.required("/received_date", self.received_date);
+        v.year("/received_date", received_date);
+        v.year("/expires_date", self.expires_date);
         if self.expires_date.zip(received_date).is_some_and(|(expires, received)| expires < received) {
             v.add("/expires_date", "must not be before received_date");
         }
@@ -139,18 +141,23 @@ impl ReceiveLot {
     }
 }
 
+/// Digits, and maybe a point and digits. The decimal library would also read exponents, signs and underscores.
+fn is_plain_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    digits(whole) && digits(decimals)
+}
+
 /// A cost with at most 6 decimals and 12 digits before them, as the database keeps it.
 fn read_cost(v: &mut Violations, text: &str) -> Option<Decimal> {
-    let cost = Decimal::from_str_exact(text).ok().map(|cost| cost.normalize());
-    let fits =
-        |cost: &Decimal| !cost.is_sign_negative() && cost.scale() <= 6 && *cost < Decimal::from(1_000_000_000_000_i64);
-    match cost.filter(fits) {
-        Some(cost) => Some(cost),
-        None => {
-            v.add("/unit_cost", "must be a decimal string from 0 with at most 6 decimals, such as \"4.20\"");
-            None
-        }
+    let plain = Some(text).filter(|text| is_plain_decimal(text));
+    let cost = plain.and_then(|text| Decimal::from_str_exact(text).ok()).map(|cost| cost.normalize());
+    let fits = |cost: &Decimal| cost.scale() <= 6 && *cost < Decimal::from(1_000_000_000_000_i64);
+    let cost = cost.filter(fits);
+    if cost.is_none() {
+        v.add("/unit_cost", "must be a decimal string from 0 with at most 6 decimals, such as \"4.20\"");
     }
+    cost
 }
 
 fn read_currency(v: &mut Violations, text: String) -> Option<String> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
 use axum::http::Uri;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,13 +13,15 @@ use super::queries::{self, Filter};
 use super::receive::ReceiveLot;
 use super::view::{CountedView, LotView};
 use crate::app::{App, AppState};
-use crate::catalog::skus::ensure_sku;
+use crate::catalog::Catalogue;
+use crate::catalog::skus::{self, ensure_sku};
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::edge::RequestId;
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::pagination::{Page, Paging};
+use crate::http::path::PathText;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::submit::{Request, submit};
@@ -74,10 +75,15 @@ async fn give_opening_count(
     key: IdempotencyKey,
     id: RequestId,
     uri: Uri,
-    Path(sku): Path<String>,
+    PathText(sku): PathText,
     body: Json<CountShelf>,
 ) -> Result<Response, Problem> {
     let key = key.for_command(&body.value);
+    // SKUs are never deleted: what memory knows is there.
+    let is_known = |catalogue: &Catalogue| catalogue.sku_by_code(&sku).is_some();
+    if !is_known(&app.catalogue.current()) && !is_known(&*app.fresh_catalogue().await?) {
+        return Err(skus::not_found(&sku));
+    }
     let pool = app.find_pool(body.value.pool()).await?;
     let count = CountShelf::into_command(body, &sku, pool.as_deref())?;
     let (pool, hint) = (pool.map_or(PoolId(0), |pool| pool.id), hint_of_sku(&sku));
@@ -91,7 +97,7 @@ async fn give_opening_count(
 async fn get_lot(
     app: AppState,
     _caller: Caller<scope::Lots>,
-    Path(text): Path<String>,
+    PathText(text): PathText,
     query: Query,
 ) -> Result<axum::Json<LotView>, Problem> {
     query.finish()?;

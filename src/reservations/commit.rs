@@ -72,12 +72,11 @@ pub(super) fn read_lines(v: &mut Violations, lines: Vec<NamedLine>) -> Vec<LineQ
     for (index, named) in lines.into_iter().enumerate() {
         let line = v.integer(&format!("/lines/{index}/line"), named.line, 1, i64::from(i16::MAX));
         let quantity = v.quantity(&format!("/lines/{index}/quantity"), named.quantity);
-        let Some((line, quantity)) = line.zip(quantity) else { continue };
-        let line = i16::try_from(line).unwrap_or(i16::MAX);
+        let Some(line) = line.and_then(|line| i16::try_from(line).ok()) else { continue };
         if read.iter().any(|other| other.line == line) {
             v.add(format!("/lines/{index}/line"), "is named twice");
         }
-        read.push(LineQuantity { line, quantity });
+        read.push(LineQuantity { line, quantity: quantity.unwrap_or(1) });
     }
     read
 }

@@ -105,7 +105,7 @@ impl CreateReservation {
         if metadata.as_ref().is_some_and(|metadata| metadata.to_string().len() > METADATA_LIMIT) {
             v.add("/metadata", format!("may have {METADATA_LIMIT} bytes"));
         }
-        if metadata.as_ref().is_some_and(|metadata| metadata.to_string().contains("\\u0000")) {
+        if metadata.as_ref().is_some_and(has_nul) {
             v.add("/metadata", "must not contain NUL");
         }
         let client_reference = value.client_reference.and_then(|text| v.text("/client_reference", Some(text), 255));
@@ -146,6 +146,17 @@ fn read_lines(v: &mut Violations, lines: Vec<CartLine>, pool: &str) -> Vec<HoldL
         }
     }
     read
+}
+
+/// The database keeps any JSON but that with NUL in a text or a name.
+fn has_nul(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, member)| name.contains('\0') || has_nul(member)),
+        _ => false,
+    }
 }
 
 fn superseded(v: &mut Violations, text: &str, pool: Option<&Pool>) -> Option<ReservationId> {

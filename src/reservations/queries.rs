@@ -18,8 +18,10 @@ use crate::ledger::batch::load::find_lines;
 pub struct Filter {
     /// The pool.
     pub pool: PoolId,
-    /// That claim this SKU.
+    /// That claim this SKU, which has a ledger.
     pub sku: Option<SkuId>,
+    /// That claim this SKU, which is untracked and has none.
+    pub untracked_sku: Option<SkuId>,
     /// In this state, as readers see it: lapsed holds are expired.
     pub state: Option<State>,
     /// Of this owner.
@@ -167,6 +169,10 @@ async fn list_newest(
                 ELSE 'committed'
             END)
             AND ($8 IS DISTINCT FROM 'held' OR (state = 'held' AND expires_at > $9))
+            AND ($11::bigint IS NULL OR EXISTS (
+                SELECT FROM reservation_lines AS l
+                WHERE l.pool_id = $1 AND l.reservation_id = reservations.reservation_id AND l.sku_id = $11
+            ))
         ORDER BY reservation_id DESC
         LIMIT $10
         "#,
@@ -180,6 +186,7 @@ async fn list_newest(
         filter.state.map(State::as_str),
         now,
         paging.limit + 1,
+        filter.untracked_sku.map(|sku| sku.0),
     )
     .fetch_all(conn)
     .await

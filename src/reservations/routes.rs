@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
 use axum::http::Uri;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -25,6 +24,7 @@ use crate::http::code::Code;
 use crate::http::edge::RequestId;
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::pagination::{Page, Paging};
+use crate::http::path::PathText;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::submit::{Request, submit};
@@ -79,7 +79,7 @@ async fn commit_reservation(
     key: IdempotencyKey,
     request_id: RequestId,
     uri: Uri,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     body: Json<CommitReservation>,
 ) -> Result<Response, Problem> {
     let id = parse(&id)?;
@@ -98,7 +98,7 @@ async fn release_reservation(
     key: IdempotencyKey,
     request_id: RequestId,
     uri: Uri,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     body: Json<ReleaseReservation>,
 ) -> Result<Response, Problem> {
     let id = parse(&id)?;
@@ -117,7 +117,7 @@ async fn extend_reservation(
     key: IdempotencyKey,
     request_id: RequestId,
     uri: Uri,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     body: Json<ExtendReservation>,
 ) -> Result<Response, Problem> {
     let id = parse(&id)?;
@@ -142,7 +142,7 @@ fn on(
 async fn get_reservation(
     app: AppState,
     _caller: Caller<scope::Reservations>,
-    Path(text): Path<String>,
+    PathText(text): PathText,
     query: Query,
 ) -> Result<axum::Json<ReservationDetail>, Problem> {
     query.finish()?;
@@ -182,13 +182,14 @@ fn read_filter(catalogue: &crate::catalog::Catalogue, mut query: Query) -> Resul
         query.refuse("pool", "is not a pool of the catalogue");
     }
     let sku = query.one("sku");
-    let sku_id = sku.as_deref().and_then(|code| catalogue.sku_by_code(code)).map(|sku| sku.id);
-    if sku.is_some() && sku_id.is_none() {
+    let named = sku.as_deref().and_then(|code| catalogue.sku_by_code(code));
+    if sku.is_some() && named.is_none() {
         query.refuse("sku", "is not a SKU of the catalogue");
     }
     let filter = Filter {
         pool: pool.unwrap_or(PoolId(0)),
-        sku: sku_id,
+        sku: named.filter(|sku| sku.tracked).map(|sku| sku.id),
+        untracked_sku: named.filter(|sku| !sku.tracked).map(|sku| sku.id),
         state: query.read("state", "a state of a reservation", ReservationState::parse),
         owner: query.one("owner"),
         order_ref: query.one("order_ref"),

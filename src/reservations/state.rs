@@ -156,6 +156,12 @@ impl Line {
         }
     }
 
+    /// What an order took of it, cancelled since or not.
+    #[must_use]
+    pub fn ordered(&self) -> i64 {
+        self.committed + self.cancelled
+    }
+
     /// Committed but not shipped: what a cancellation gives back.
     #[must_use]
     pub fn cancellable(&self) -> i64 {
@@ -217,15 +223,21 @@ impl Reservation {
         self.state == State::Held && self.expires_at <= now
     }
 
-    /// The state a reader sees: a lapsed hold is expired whether or not anything has swept it.
+    /// The state a reader sees: a lapsed hold is where expiry takes it, whether or not anything has swept it.
     #[must_use]
     pub fn state_at(&self, now: DateTime<Utc>) -> State {
-        if !self.has_lapsed(now) {
-            self.state
-        } else if self.committed_at.is_some() {
-            State::Committed
-        } else {
-            State::Expired
+        if self.has_lapsed(now) { self.state_without_held(State::Expired) } else { self.state }
+    }
+
+    /// Where the lines say it is once no unit is held: `closing` unless an order has taken any.
+    fn state_without_held(&self, closing: State) -> State {
+        let committed: i64 = self.lines.iter().map(|line| line.committed).sum();
+        let fulfilled: i64 = self.lines.iter().map(|line| line.fulfilled).sum();
+        match (self.committed_at, committed, fulfilled) {
+            (None, ..) => closing,
+            (Some(_), 0, _) => State::Cancelled,
+            (Some(_), committed, fulfilled) if committed == fulfilled => State::Fulfilled,
+            (Some(_), ..) => State::Committed,
         }
     }
 
@@ -241,14 +253,7 @@ impl Reservation {
         if self.state.is_terminal() || self.held_units() > 0 {
             return;
         }
-        let committed: i64 = self.lines.iter().map(|line| line.committed).sum();
-        let fulfilled: i64 = self.lines.iter().map(|line| line.fulfilled).sum();
-        let next = match (self.committed_at, committed, fulfilled) {
-            (None, ..) => closing,
-            (Some(_), 0, _) => State::Cancelled,
-            (Some(_), committed, fulfilled) if committed == fulfilled => State::Fulfilled,
-            (Some(_), ..) => State::Committed,
-        };
+        let next = self.state_without_held(closing);
         if !self.state.may_become(next) {
             return;
         }

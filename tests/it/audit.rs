@@ -11,7 +11,8 @@ use holdfast::ledger::audit::guards::find_guards;
 use holdfast::ledger::audit::{CHECKS, GUARDS, Options, Report, run};
 use sqlx::PgPool;
 
-use crate::support::db;
+use crate::support::load::Load;
+use crate::support::{TestApp, db};
 
 /// SKU 11: carts of every kind on a full shelf. 12: given back, expired, then claimed beyond the shelf. 13: untracked.
 /// 14: never received. 15: written off and counted anew. `:pool` is the pool.
@@ -85,9 +86,22 @@ async fn every_damage_is_found_by_its_check_and_by_no_other() {
         assert!(!report.truncated);
     }
     let planted: BTreeSet<&str> = damages.iter().flat_map(|(expected, _)| expected.iter().copied()).collect();
-    let never: Vec<&str> =
-        CHECKS.iter().map(|check| check.name).filter(|name| !planted.contains(name)).collect();
+    let never: Vec<&str> = CHECKS.iter().map(|check| check.name).filter(|name| !planted.contains(name)).collect();
     assert_eq!(never, ["guards_in_place"], "every check is tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_traffic_is_no_damage() {
+    let app = TestApp::start().await;
+    let owner = app.db.owner();
+    let load = Load::start(app.client.clone(), 8);
+    for page in [1, 3, 20, 5000] {
+        load.until_told(40).await;
+        let report = audit(&owner, page).await;
+        assert!(report.is_clean(), "page {page}\n{report}");
+    }
+    drop(load.finish().await);
+    app.finish().await;
 }
 
 /// The statements of [`DAMAGE`], each below a line `-- check, check`.
@@ -164,10 +178,7 @@ async fn a_guard_that_is_gone_switched_off_or_never_validated_is_named() {
              FOREIGN KEY (pool_id, sku_id) REFERENCES stock (pool_id, sku_id) NOT VALID",
             "constraint lots_stock_exists on lots",
         ),
-        (
-            "DROP INDEX stock_entries_one_opening_per_line",
-            "index stock_entries_one_opening_per_line on stock_entries",
-        ),
+        ("DROP INDEX stock_entries_one_opening_per_line", "index stock_entries_one_opening_per_line on stock_entries"),
         (
             "ALTER TABLE lot_transactions DISABLE TRIGGER lot_transactions_append_only",
             "trigger lot_transactions_append_only on lot_transactions",

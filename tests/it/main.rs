@@ -8,4 +8,15 @@
 mod support;
 
 mod availability;
+mod catalogue;
+mod cli;
+mod crash;
+mod grants;
+mod guards;
+mod hangup;
+mod idempotency;
+mod lots;
+mod races;
 mod reservations;
+mod scale;
+mod surface;

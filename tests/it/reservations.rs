@@ -1,19 +1,27 @@
-//! Holds over HTTP.
+//! Reservations over HTTP: made, committed, released, extended, expired, listed.
 
-use crate::support::TestApp;
+mod commit;
+mod create;
+mod expiry;
+mod list;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_is_the_same_answer_byte_for_byte() {
-    let app = TestApp::start().await;
-    app.stock("TEA", 1).await;
-    let cart = crate::support::app::cart(&[("TEA", 1)]);
-    let first = app.client.post_as("k1", "/reservations", &cart).await.expect(201);
-    let again = app.client.post_as("k1", "/reservations", &cart).await.expect(201);
-    assert_eq!(first.bytes, again.bytes);
-    assert!(again.is_replayed() && !first.is_replayed());
-    let refused = app.client.post_as("k2", "/reservations", &cart).await.expect(409);
-    let again = app.client.post_as("k2", "/reservations", &cart).await.expect(409);
-    assert_eq!(refused.bytes, again.bytes);
-    assert!(again.is_replayed());
-    app.finish().await;
+use crate::support::Answer;
+
+/// Requested, short, held, committed, released, expired and cancelled units of a line.
+#[track_caller]
+fn line(answer: &Answer, number: usize) -> [i64; 7] {
+    let names = ["requested", "short", "held", "committed", "released", "expired", "cancelled"];
+    answer.quantities(&format!("/lines/{}", number - 1), names)
+}
+
+/// Where a reservation stands.
+fn state(answer: &Answer) -> String {
+    answer.at("/state").as_str().unwrap_or_default().to_owned()
+}
+
+/// A time that was answered.
+#[track_caller]
+fn time(answer: &Answer, pointer: &str) -> chrono::DateTime<chrono::Utc> {
+    let at = answer.at(pointer);
+    at.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{pointer} is {at}"))
 }

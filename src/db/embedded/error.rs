@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::binaries::OLDEST_MAJOR;
 
 /// Why there is no embedded server.
+#[allow(missing_docs, reason = "each variant's text names its fields")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {

@@ -5,6 +5,7 @@ use std::fmt;
 /// A version of Postgres: since version 10, two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
+    /// The release line.
     pub major: u32,
     /// 0 for a version that is not released yet (`18beta1`).
     pub minor: u32,

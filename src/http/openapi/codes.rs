@@ -1,5 +1,6 @@
 //! Which problem codes each operation can answer, by operation id.
 
+#[allow(clippy::enum_glob_use, reason = "the table below names most of them")]
 use crate::http::code::Code::{self, *};
 
 const ANY: &[Code] = &[Unauthorized, Forbidden, InvalidParameter, Internal, Unavailable, Timeout];
@@ -53,22 +54,20 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
             ],
         ],
         "get_reservation" => &[&[ReservationNotFound]],
-        "erase_owner" => &[BODY],
+        "erase_owner" | "create_key" => &[BODY],
         "receive_lot" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked]],
-        "give_opening_count" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked, OpeningCountNotDue]],
+        "give_opening_count" => &[BODY, KEYED, &[UnknownPool, SkuNotFound, SkuUntracked, OpeningCountNotDue]],
         "get_lot" => &[&[LotNotFound]],
         "get_availability" => &[&[UnknownSku, UnknownPool]],
         "query_availability" => &[BODY, &[UnknownSku, UnknownPool]],
-        "explain_availability" | "list_stock_entries" => &[&[SkuNotFound]],
+        "explain_availability" | "list_stock_entries" | "get_sku" => &[&[SkuNotFound]],
         "create_pool" | "create_class" => &[BODY, &[CodeInUse]],
         "create_sku" => &[BODY, &[CodeInUse, UnknownClass]],
         "get_pool" => &[&[PoolNotFound]],
         "get_class" => &[&[ClassNotFound]],
-        "get_sku" => &[&[SkuNotFound]],
-        "update_pool" => &[BODY, EDIT, &[PoolNotFound]],
-        "update_class" => &[BODY, EDIT, &[ClassNotFound]],
-        "update_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
-        "create_key" => &[BODY],
+        "change_pool" => &[BODY, EDIT, &[PoolNotFound]],
+        "change_class" => &[BODY, EDIT, &[ClassNotFound]],
+        "change_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
         "revoke_key" => &[&[KeyNotFound]],
         "list_reservations" | "list_lots" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
         _ => return Vec::new(),

@@ -1,7 +1,8 @@
 //! Balance rows: against their newest entry, the lines that claim them, the open oversells and the lots.
 //!
 //! Every sum is taken over the same range of SKUs in the same snapshot and joined from both sides, so that claims on a
-//! SKU without a balance row are found like any other difference.
+//! SKU without a balance row are found like any other difference. Nothing is shipped and not yet depleted: lots sum up
+//! to what is on hand.
 
 use sqlx::PgConnection;
 
@@ -52,6 +53,7 @@ async fn find_end(conn: &mut PgConnection, pool: PoolId, from: i64, size: i64) -
     .await
 }
 
+#[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
 async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
@@ -108,15 +110,15 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> s
             LIMIT 1
         ) AS e ON true
         CROSS JOIN LATERAL (
-            VALUES
-            ('balances_in_bounds', CASE
+            SELECT 'balances_in_bounds' AS name, CASE
                 WHEN least(b.on_hand, b.quarantined, b.held, b.committed, b.seq) < 0 OR b.quarantined > b.on_hand
                     THEN format(
                         'on_hand %s, quarantined %s, held %s, committed %s, seq %s',
                         b.on_hand, b.quarantined, b.held, b.committed, b.seq
                     )
-            END),
-            ('newest_entry_matches_balance', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'newest_entry_matches_balance', CASE
                 WHEN b.has_row AND (b.on_hand, b.quarantined, b.held, b.committed, b.seq) IS DISTINCT FROM (
                     coalesce(e.on_hand_after, 0), coalesce(e.quarantined_after, 0), coalesce(e.held_after, 0),
                     coalesce(e.committed_after, 0), coalesce(e.seq, 0)
@@ -128,25 +130,29 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> s
                         coalesce(e.on_hand_after, 0), coalesce(e.quarantined_after, 0), coalesce(e.held_after, 0),
                         coalesce(e.committed_after, 0), coalesce(e.seq, 0)
                     )
-            END),
-            ('held_matches_lines', CASE
+            END
+            UNION ALL
+            SELECT 'held_matches_lines', CASE
                 WHEN b.held <> b.lines_held THEN format('balance %s, lines %s', b.held, b.lines_held)
-            END),
-            ('committed_matches_lines', CASE
+            END
+            UNION ALL
+            SELECT 'committed_matches_lines', CASE
                 WHEN b.committed <> b.lines_committed
                     THEN format('balance %s, lines %s', b.committed, b.lines_committed)
-            END),
-            ('oversells_add_up', CASE
+            END
+            UNION ALL
+            SELECT 'oversells_add_up', CASE
                 WHEN greatest(b.held + b.committed + b.quarantined - b.on_hand, 0) <> b.oversells_open
                     THEN format(
                         'claimed beyond the shelf %s, open oversells %s',
                         greatest(b.held + b.committed + b.quarantined - b.on_hand, 0), b.oversells_open
                     )
-            END),
-            ('lots_match_on_hand', CASE
+            END
+            UNION ALL
+            SELECT 'lots_match_on_hand', CASE
                 WHEN b.on_hand <> b.lots_remaining THEN format('on_hand %s, lots %s', b.on_hand, b.lots_remaining)
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE v.detail IS NOT NULL
         ORDER BY b.sku_id
         "#,

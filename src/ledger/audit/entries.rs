@@ -60,6 +60,7 @@ async fn find_end(
     Ok(row.map(|row| End { key: (row.sku_id, row.seq), rows: row.rows }))
 }
 
+#[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
 async fn compare(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -84,16 +85,24 @@ async fn compare(
             WHERE pool_id = $1 AND (sku_id, seq) >= ($2, $3) AND (sku_id, seq) <= ($6, $7)
             WINDOW w AS (PARTITION BY sku_id ORDER BY seq)
         ) AS e
-        LEFT JOIN stock AS s ON s.pool_id = $1 AND s.sku_id = e.sku_id
-        LEFT JOIN reservation_lines AS l
-            ON l.pool_id = $1 AND l.reservation_id = e.reservation_id AND l.line = e.line
-        LEFT JOIN lots AS t ON t.pool_id = $1 AND t.lot_id = e.lot_id
+        LEFT JOIN LATERAL (
+            SELECT sku_id FROM stock WHERE pool_id = $1 AND sku_id = e.sku_id LIMIT 1
+        ) AS s ON true
+        LEFT JOIN LATERAL (
+            SELECT line, sku_id
+            FROM reservation_lines
+            WHERE pool_id = $1 AND reservation_id = e.reservation_id AND line = e.line
+            LIMIT 1
+        ) AS l ON true
+        LEFT JOIN LATERAL (
+            SELECT lot_id, sku_id, received_quantity FROM lots WHERE pool_id = $1 AND lot_id = e.lot_id LIMIT 1
+        ) AS t ON true
         CROSS JOIN LATERAL (
-            VALUES
-            ('ledger_gapless', CASE
+            SELECT 'ledger_gapless' AS name, CASE
                 WHEN e.seq <> e.seq_before + 1 THEN format('follows entry %s', e.seq_before)
-            END),
-            ('ledger_adds_up', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'ledger_adds_up', CASE
                 WHEN e.seq = e.seq_before + 1
                     AND (e.on_hand_after, e.quarantined_after, e.held_after, e.committed_after)
                     <> (e.on_hand_due, e.quarantined_due, e.held_due, e.committed_due)
@@ -103,20 +112,23 @@ async fn compare(
                         e.on_hand_after, e.quarantined_after, e.held_after, e.committed_after,
                         e.on_hand_due, e.quarantined_due, e.held_due, e.committed_due
                     )
-            END),
-            ('entries_in_bounds', CASE
+            END
+            UNION ALL
+            SELECT 'entries_in_bounds', CASE
                 WHEN least(e.on_hand_after, e.quarantined_after, e.held_after, e.committed_after) < 0
                     OR e.quarantined_after > e.on_hand_after
                     THEN format(
                         'on_hand %s, quarantined %s, held %s, committed %s',
                         e.on_hand_after, e.quarantined_after, e.held_after, e.committed_after
                     )
-            END),
-            ('holds_within_reservable', CASE
+            END
+            UNION ALL
+            SELECT 'holds_within_reservable', CASE
                 WHEN e.kind = 'hold' AND coalesce(e.reservable_after < 0, true)
                     THEN format('reservable after it %s', coalesce(e.reservable_after::text, 'unknown: no policy'))
-            END),
-            ('entries_fit_their_kind', CASE
+            END
+            UNION ALL
+            SELECT 'entries_fit_their_kind', CASE
                 WHEN NOT coalesce(
                     CASE e.kind
                         WHEN 'receive'
@@ -156,8 +168,9 @@ async fn compare(
                         CASE WHEN e.reservation_id IS NOT NULL THEN ', names a reservation' END,
                         CASE WHEN e.closes_line THEN ', closes its line' END
                     )
-            END),
-            ('entry_references_exist', CASE
+            END
+            UNION ALL
+            SELECT 'entry_references_exist', CASE
                 WHEN s.sku_id IS NULL THEN 'no balance row'
                 WHEN e.reservation_id IS NOT NULL AND l.line IS NULL
                     THEN format('no reservation %s line %s', e.reservation_id, e.line)
@@ -167,8 +180,8 @@ async fn compare(
                 WHEN t.sku_id <> e.sku_id THEN format('lot %s is of sku %s', e.lot_id, t.sku_id)
                 WHEN e.kind = 'receive' AND t.received_quantity <> e.on_hand_delta
                     THEN format('lot %s received %s, the entry %s', e.lot_id, t.received_quantity, e.on_hand_delta)
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE v.detail IS NOT NULL AND (e.sku_id, e.seq) >= ($4, $5)
         ORDER BY e.sku_id, e.seq
         "#,

@@ -28,6 +28,7 @@ pub(super) async fn count(conn: &mut PgConnection, pool: PoolId, range: &Range<U
 
 /// `granted` is what the line got when it was made. The sums of a line are compared with the ledger only where it was
 /// opened as it should, and what closed it only where the ledger itself says that a hold was opened.
+#[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
 pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
@@ -48,8 +49,13 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
             FROM reservation_lines
             WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
         ) AS l
-        LEFT JOIN reservations AS r ON r.pool_id = $1 AND r.reservation_id = l.reservation_id
-        LEFT JOIN skus AS k ON k.sku_id = l.sku_id
+        LEFT JOIN LATERAL (
+            SELECT reservation_id, expires_at
+            FROM reservations
+            WHERE pool_id = $1 AND reservation_id = l.reservation_id
+            LIMIT 1
+        ) AS r ON true
+        LEFT JOIN LATERAL (SELECT sku_id FROM skus WHERE sku_id = l.sku_id LIMIT 1) AS k ON true
         LEFT JOIN (
             SELECT
                 reservation_id,
@@ -81,8 +87,7 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
             GROUP BY reservation_id, line
         ) AS g ON g.reservation_id = l.reservation_id AND g.line = l.line
         CROSS JOIN LATERAL (
-            VALUES
-            ('line_arithmetic', CASE
+            SELECT 'line_arithmetic' AS name, CASE
                 WHEN least(
                         l.short_quantity, l.held_quantity, l.committed_quantity, l.released_quantity,
                         l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity, l.line - 1
@@ -97,26 +102,31 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
                         l.requested_quantity, l.short_quantity, l.held_quantity, l.committed_quantity,
                         l.released_quantity, l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity
                     )
-            END),
-            ('line_references_exist', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'line_references_exist', CASE
                 WHEN r.reservation_id IS NULL THEN 'no such reservation'
                 WHEN k.sku_id IS NULL THEN format('no sku %s', l.sku_id)
-            END),
-            ('line_expiry_matches_reservation', CASE
+            END
+            UNION ALL
+            SELECT 'line_expiry_matches_reservation', CASE
                 WHEN l.expires_at <> r.expires_at
                     THEN format('line expires %s, reservation %s', l.expires_at, r.expires_at)
-            END),
-            ('line_opens_once', CASE
+            END
+            UNION ALL
+            SELECT 'line_opens_once', CASE
                 WHEN coalesce(g.openings, 0) <> (l.granted <> 0)::int
                     THEN format('%s units granted, %s opening entries', l.granted, coalesce(g.openings, 0))
-            END),
-            ('line_closes_once', CASE
+            END
+            UNION ALL
+            SELECT 'line_closes_once', CASE
                 WHEN g.closings > 1 OR g.openings = 1 AND g.closings <> (g.holds = 1 AND g.held = 0)::int
                     THEN format('opened by %s, %s held in the ledger, %s closing entries',
                         CASE g.holds WHEN 0 THEN 'a claim' ELSE 'a hold' END, g.held, g.closings
                     )
-            END),
-            ('line_matches_ledger', CASE
+            END
+            UNION ALL
+            SELECT 'line_matches_ledger', CASE
                 WHEN coalesce(g.openings, 0) = (l.granted <> 0)::int
                     AND (l.granted, l.held, l.committed, l.released, l.expired, l.cancelled) <> (
                         coalesce(g.opened, 0), coalesce(g.held, 0), coalesce(g.committed, 0),
@@ -129,8 +139,8 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
                         coalesce(g.opened, 0), coalesce(g.held, 0), coalesce(g.committed, 0),
                         coalesce(g.released, 0), coalesce(g.expired, 0), coalesce(g.cancelled, 0)
                     )
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE v.detail IS NOT NULL
         ORDER BY l.reservation_id, l.line
         "#,

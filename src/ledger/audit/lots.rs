@@ -73,7 +73,9 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
         r#"
         SELECT v.name AS "check!", format('lot %s', l.lot_id) AS "subject!", v.detail AS "detail!"
         FROM lots AS l
-        LEFT JOIN stock AS s ON s.pool_id = $1 AND s.sku_id = l.sku_id
+        LEFT JOIN LATERAL (
+            SELECT sku_id FROM stock WHERE pool_id = $1 AND sku_id = l.sku_id LIMIT 1
+        ) AS s ON true
         LEFT JOIN (
             SELECT lot_id, sum(quantity_delta) AS units
             FROM lot_transactions
@@ -81,21 +83,22 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
             GROUP BY lot_id
         ) AS t ON t.lot_id = l.lot_id
         CROSS JOIN LATERAL (
-            VALUES
-            ('lots_in_bounds', CASE
+            SELECT 'lots_in_bounds' AS name, CASE
                 WHEN l.received_quantity <= 0 OR l.remaining_quantity NOT BETWEEN 0 AND l.received_quantity
                     THEN format('received %s, remaining %s', l.received_quantity, l.remaining_quantity)
-            END),
-            ('lot_transactions_sum_to_remaining', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'lot_transactions_sum_to_remaining', CASE
                 WHEN t.units IS DISTINCT FROM l.remaining_quantity
                     THEN format(
                         'transactions %s, remaining %s', coalesce(t.units::text, 'none'), l.remaining_quantity
                     )
-            END),
-            ('lot_references_exist', CASE
+            END
+            UNION ALL
+            SELECT 'lot_references_exist', CASE
                 WHEN s.sku_id IS NULL THEN format('no balance row of sku %s', l.sku_id)
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE l.pool_id = $1 AND l.lot_id BETWEEN $2 AND $3 AND v.detail IS NOT NULL
         ORDER BY l.lot_id
         "#,
@@ -123,35 +126,41 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
             WINDOW w AS (PARTITION BY lot_id ORDER BY seq)
         ) AS t
-        LEFT JOIN lots AS l ON l.pool_id = $1 AND l.lot_id = t.lot_id
+        LEFT JOIN LATERAL (
+            SELECT lot_id, received_quantity FROM lots WHERE pool_id = $1 AND lot_id = t.lot_id LIMIT 1
+        ) AS l ON true
         CROSS JOIN LATERAL (
-            VALUES
-            ('lot_ledger_gapless', CASE
+            SELECT 'lot_ledger_gapless' AS name, CASE
                 WHEN t.seq <> t.seq_before + 1 THEN format('follows transaction %s', t.seq_before)
-            END),
-            ('lot_ledger_adds_up', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'lot_ledger_adds_up', CASE
                 WHEN t.seq = t.seq_before + 1 AND t.remaining_after <> t.remaining_due
                     THEN format(
                         'says %s remain; the transaction before and the change make %s',
                         t.remaining_after, t.remaining_due
                     )
-            END),
-            ('lots_in_bounds', CASE
+            END
+            UNION ALL
+            SELECT 'lots_in_bounds', CASE
                 WHEN t.remaining_after < 0 OR t.remaining_after > l.received_quantity
                     THEN format('received %s, remaining after it %s', l.received_quantity, t.remaining_after)
-            END),
-            ('lots_open_with_what_was_received', CASE
+            END
+            UNION ALL
+            SELECT 'lots_open_with_what_was_received', CASE
                 WHEN t.seq = 1 AND t.quantity_delta <> l.received_quantity
                     THEN format('received %s, first transaction %s', l.received_quantity, t.quantity_delta)
-            END),
-            ('lots_deplete_once_a_day', CASE
+            END
+            UNION ALL
+            SELECT 'lots_deplete_once_a_day', CASE
                 WHEN t.row_source = 'snapshot_depletion' AND t.depletions > 1
                     THEN format('depletion %s of day %s', t.depletions, t.source_ref_id)
-            END),
-            ('lot_references_exist', CASE
+            END
+            UNION ALL
+            SELECT 'lot_references_exist', CASE
                 WHEN l.lot_id IS NULL THEN 'no such lot'
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE v.detail IS NOT NULL
         ORDER BY t.lot_id, t.seq
         "#,

@@ -10,8 +10,8 @@
 //! run was refused: it would keep vacuum away from the hottest rows for minutes. Ranges end where a page of rows ends,
 //! not where the rows of one SKU do: only the sums of [`balances`] read all claims on a SKU at once.
 //!
-//! **Cost.** One or two statements per page, each reading its rows once for all checks that share them; no statement
-//! per row. The comparisons of [`unique`] are the exception to pages: one pass over a whole pool each.
+//! **Cost.** A handful of statements per page; checks that share rows share a statement, and none runs once per row.
+//! The comparisons of [`unique`] are the exception to pages: one pass over a whole pool each.
 //!
 //! Deliberately absent: repair, rows of a pool that is not in `pools`, the definitions of guards (a constraint of the
 //! same name that says something else passes), and any judgement on what upstream systems say.

@@ -56,12 +56,17 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> 
         r#"
         SELECT v.name AS "check!", format('oversell %s', o.oversell_id) AS "subject!", v.detail AS "detail!"
         FROM oversells AS o
-        LEFT JOIN stock AS s ON s.pool_id = $1 AND s.sku_id = o.sku_id
-        LEFT JOIN reservation_lines AS l
-            ON l.pool_id = $1 AND l.reservation_id = o.reservation_id AND l.line = o.line
+        LEFT JOIN LATERAL (
+            SELECT sku_id FROM stock WHERE pool_id = $1 AND sku_id = o.sku_id LIMIT 1
+        ) AS s ON true
+        LEFT JOIN LATERAL (
+            SELECT line, sku_id
+            FROM reservation_lines
+            WHERE pool_id = $1 AND reservation_id = o.reservation_id AND line = o.line
+            LIMIT 1
+        ) AS l ON true
         CROSS JOIN LATERAL (
-            VALUES
-            ('oversells_in_bounds', CASE
+            SELECT 'oversells_in_bounds' AS name, CASE
                 WHEN o.quantity <= 0
                     OR o.resolved_quantity NOT BETWEEN 0 AND o.quantity
                     OR (o.resolved_quantity = o.quantity) <> (o.resolved_at IS NOT NULL)
@@ -69,16 +74,17 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> 
                         'quantity %s, resolved %s, at %s',
                         o.quantity, o.resolved_quantity, coalesce(o.resolved_at::text, 'never')
                     )
-            END),
-            ('oversell_references_exist', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'oversell_references_exist', CASE
                 WHEN s.sku_id IS NULL THEN format('no balance row of sku %s', o.sku_id)
                 WHEN (o.reservation_id IS NULL) <> (o.line IS NULL)
                     OR o.reservation_id IS NOT NULL AND l.line IS NULL
                     THEN format('no reservation %s line %s', o.reservation_id, o.line)
                 WHEN l.sku_id <> o.sku_id
                     THEN format('of sku %s, its line claims sku %s', o.sku_id, l.sku_id)
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE o.pool_id = $1 AND o.oversell_id BETWEEN $2 AND $3 AND v.detail IS NOT NULL
         ORDER BY o.oversell_id
         "#,

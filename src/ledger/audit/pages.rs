@@ -124,8 +124,10 @@ impl<K: Key> Pages<K> {
 
 /// Begins the snapshot of one page.
 ///
-/// Pages of a table differ widely in what they touch, so each is planned for its own range; a hot SKU may take longer
-/// than ordinary statements are given.
+/// Each page is planned for its own range, and one statement of a hot SKU may take longer than ordinary ones are given.
+/// The planner takes a range of UUIDs for a handful of rows whatever it holds and would compare every row with every
+/// other: nested loops are left to the joins that can be nothing else, which look up one row by its key. No parallel
+/// workers: they belong to live traffic.
 pub(super) async fn snapshot(conn: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
     let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     sqlx::query!(
@@ -133,6 +135,8 @@ pub(super) async fn snapshot(conn: &mut PgConnection) -> sqlx::Result<Transactio
         SELECT
             set_config('statement_timeout', '10min', true) AS statement_timeout,
             set_config('plan_cache_mode', 'force_custom_plan', true) AS plan_cache_mode,
+            set_config('enable_nestloop', 'off', true) AS enable_nestloop,
+            set_config('max_parallel_workers_per_gather', '0', true) AS max_parallel_workers_per_gather,
             set_config('jit', 'off', true) AS jit
         "#
     )

@@ -77,10 +77,11 @@ async fn compare(
             WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
             GROUP BY reservation_id
         ) AS l ON l.reservation_id = r.reservation_id
-        LEFT JOIN reservations AS p ON p.pool_id = $1 AND p.reservation_id = r.replaces_id
+        LEFT JOIN LATERAL (
+            SELECT reservation_id FROM reservations WHERE pool_id = $1 AND reservation_id = r.replaces_id LIMIT 1
+        ) AS p ON true
         CROSS JOIN LATERAL (
-            VALUES
-            ('state_fits_times', CASE
+            SELECT 'state_fits_times' AS name, CASE
                 WHEN NOT coalesce(
                     r.state IN ('held', 'committed', 'released', 'expired', 'fulfilled', 'cancelled', 'reconciled')
                     AND CASE
@@ -102,8 +103,9 @@ async fn compare(
                         coalesce(r.committed_at::text, 'never'), coalesce(r.order_ref, 'none'),
                         coalesce(r.closed_at::text, 'never'), coalesce(r.closed_reason, 'none')
                     )
-            END),
-            ('state_fits_quantities', CASE
+            END AS detail
+            UNION ALL
+            SELECT 'state_fits_quantities', CASE
                 WHEN l.reservation_id IS NOT NULL AND NOT CASE r.state
                     WHEN 'held' THEN r.committed_at IS NOT NULL OR (l.committed = 0 AND l.cancelled = 0)
                     WHEN 'committed' THEN l.committed > l.fulfilled
@@ -117,18 +119,22 @@ async fn compare(
                         '%s with committed %s, fulfilled %s, released %s, expired %s, cancelled %s',
                         r.state, l.committed, l.fulfilled, l.released, l.expired, l.cancelled
                     )
-            END),
-            ('only_held_reservations_hold_units', CASE
+            END
+            UNION ALL
+            SELECT 'only_held_reservations_hold_units', CASE
                 WHEN r.state <> 'held' AND l.held <> 0 THEN format('%s and holds %s', r.state, l.held)
-            END),
-            ('held_without_units_is_due', CASE
+            END
+            UNION ALL
+            SELECT 'held_without_units_is_due', CASE
                 WHEN r.state = 'held' AND l.held = 0 AND r.expires_at > coalesce($4::timestamptz, clock_timestamp())
                     THEN format('held until %s but holds nothing', r.expires_at)
-            END),
-            ('reservations_have_lines', CASE
+            END
+            UNION ALL
+            SELECT 'reservations_have_lines', CASE
                 WHEN l.reservation_id IS NULL THEN format('%s without a line', r.state)
-            END),
-            ('reservation_references_exist', CASE
+            END
+            UNION ALL
+            SELECT 'reservation_references_exist', CASE
                 WHEN (
                     r.origin IN ('supersede', 'extension', 'late_commit') AND r.replaces_id IS NOT NULL
                     OR r.origin IN ('checkout', 'order') AND r.replaces_id IS NULL
@@ -136,8 +142,8 @@ async fn compare(
                     THEN format('made by %s, replaces %s', r.origin, coalesce(r.replaces_id::text, 'none'))
                 WHEN r.replaces_id IS NOT NULL AND (p.reservation_id IS NULL OR r.replaces_id = r.reservation_id)
                     THEN format('replaces %s, which is no other reservation', r.replaces_id)
-            END)
-        ) AS v (name, detail)
+            END
+        ) AS v
         WHERE r.pool_id = $1 AND r.reservation_id BETWEEN $2 AND $3 AND v.detail IS NOT NULL
         ORDER BY r.reservation_id
         "#,

@@ -43,6 +43,8 @@ impl From<sqlx::Error> for BatchError {
             Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "25P03" => {
                 Self::Connection(error)
             }
+            // this database lets nobody in, or not us: of the server, not of the command
+            Some(code) if code.starts_with("28") || code == "3D000" || code == "55000" => Self::Connection(error),
             // disk full, out of memory, too many connections: of the server, not of the command
             Some(code) if code.starts_with("53") => Self::Connection(error),
             // statement_timeout
@@ -56,7 +58,9 @@ impl BatchError {
     /// For the statement that claims keys: waiting for another transaction there is waiting for a twin.
     pub(super) fn from_key_claim(error: sqlx::Error) -> Self {
         match Self::from(error) {
-            Self::Contention(error) if error.as_database_error().and_then(|e| e.code()).as_deref() == Some("55P03") => {
+            Self::Contention(error)
+                if error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03") =>
+            {
                 Self::KeyInFlight(error)
             }
             other => other,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::ids::{ClientId, LotId, PoolId, ReservationId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::command::Receive;
@@ -131,18 +132,19 @@ pub(super) async fn ensure_stock(
     conn: &mut PgConnection,
     pool: PoolId,
     skus: &[i64],
-    now: DateTime<Utc>,
+    clock: &Clock,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO stock (pool_id, sku_id, on_hand, quarantined, held, committed, seq, opened_at, updated_at)
-        SELECT $1, u.sku_id, 0, 0, 0, 0, 0, $3, $3
+        SELECT $1, u.sku_id, 0, 0, 0, 0, 0, now.at, now.at
         FROM unnest($2::bigint[]) AS u (sku_id)
+        CROSS JOIN (SELECT clock_timestamp() + make_interval(secs => $3) AS at) AS now
         ON CONFLICT (pool_id, sku_id) DO NOTHING
         "#,
         pool.0,
         skus,
-        now,
+        clock.offset_seconds(),
     )
     .execute(conn)
     .await?;
@@ -258,6 +260,9 @@ fn unknown_word(column: &str, word: &str) -> sqlx::Error {
 }
 
 /// Lines of these reservations, in line order.
+///
+/// # Errors
+/// Database errors.
 pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Vec<Line>>> {
     let rows = sqlx::query!(
         r#"

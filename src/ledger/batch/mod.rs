@@ -158,7 +158,7 @@ async fn load(
     skus.extend(&named.counted);
     if !named.received.is_empty() {
         let received: Vec<i64> = named.received.iter().copied().collect();
-        load::ensure_stock(conn, pool, &received, setting.clock.local_now()).await?;
+        load::ensure_stock(conn, pool, &received, setting.clock).await?;
     }
     let skus: Vec<i64> = skus.into_iter().collect();
     let shelves = if skus.is_empty() { Vec::new() } else { load::lock_stock(conn, pool, &skus).await? };

@@ -9,7 +9,7 @@ use crate::ids::{ClientId, ReservationId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::entry::{EntryKind, LineRef};
 use crate::ledger::outcome::Shortfall;
-use crate::ledger::world::{Posting, World};
+use crate::ledger::world::{HOUSE, Posting, World};
 use crate::reservations::state::{Line, State};
 
 /// Units wanted of one SKU, summed over the lines that ask for it.
@@ -139,5 +139,19 @@ pub(super) fn close_held(world: &mut World<'_>, client: ClientId, id: Uuid, back
     if let Some(reservation) = world.edit(id) {
         let closing = if back == Back::Released { State::Released } else { State::Expired };
         reservation.settle(closing, reason, now);
+    }
+}
+
+/// Gives back what a hold past its expiry still holds; any other reservation is left as it is.
+pub(super) fn close_lapsed(world: &mut World<'_>, id: Uuid) {
+    if world.reservation(id).is_some_and(|r| r.has_lapsed(world.now)) {
+        close_held(world, HOUSE, id, Back::Expired, "expired");
+    }
+}
+
+/// Makes a lapsed hold let go of its client reference, which stands in the index until the hold is closed.
+pub(super) fn close_lapsed_holder(world: &mut World<'_>, client: ClientId, reference: Option<&str>) {
+    if let Some(holder) = reference.and_then(|reference| world.holder_of(client, reference)).map(|r| r.id.uuid) {
+        close_lapsed(world, holder);
     }
 }

@@ -11,7 +11,7 @@ use crate::ledger::balance::Delta;
 use crate::ledger::command::{Commit, OnShortage, Remainder, SUPERSEDED};
 use crate::ledger::entry::{EntryKind, LineRef};
 use crate::ledger::outcome::{Exceeded, Outcome, Refusal};
-use crate::ledger::world::{HOUSE, Posting, World};
+use crate::ledger::world::{Posting, World};
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -> Outcome {
@@ -19,12 +19,12 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
         return Outcome::Refused(Refusal::ReservationNotFound(commit.id));
     };
     if reservation.order_ref.as_deref().is_some_and(|order_ref| order_ref != commit.order_ref) {
-        return conflict(&reservation);
+        return Outcome::Refused(conflict(&reservation));
     }
     let superseded = reservation.closed_reason.as_deref() == Some(SUPERSEDED);
-    let outcome = match reservation.state {
-        State::Held if !reservation.has_lapsed(world.now) => on_time(world, client, commit, &reservation),
-        State::Held | State::Expired => late(world, client, commit, &reservation),
+    let outcome = match reservation.state_at(world.now) {
+        State::Held => on_time(world, client, commit, &reservation),
+        State::Expired => late(world, client, commit, &reservation),
         State::Released if superseded => late(world, client, commit, &reservation),
         // What a partial commit kept may have expired since; the order can still ask for it.
         State::Committed | State::Fulfilled if wants_lapsed(commit, &reservation) => {
@@ -41,40 +41,42 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
     outcome.unwrap_or_else(Outcome::Refused)
 }
 
-/// What the order wants of each line in the end: `(line, target)`.
-fn targets(commit: &Commit, reservation: &Reservation) -> Result<Vec<(i16, i64)>, Refusal> {
-    match &commit.lines {
-        None => Ok(reservation.lines.iter().map(|line| (line.line, line.committed + line.held)).collect()),
-        Some(named) => {
-            Ok(named_lines(reservation, named)?.into_iter().map(|named| (named.line, named.quantity)).collect())
-        }
-    }
-}
-
 fn line_of(reservation: &Reservation, number: i16) -> Option<&Line> {
     reservation.lines.iter().find(|line| line.line == number)
 }
 
-/// Refuses targets beyond what `available` says a line can come to.
-fn check_targets(
+/// What the order owns of each line in the end, cancelled units counted: `(line, target)`. No target may lie beyond
+/// what `available` says its line can come to, nor take back what the order owns.
+fn targets<'r>(
     commit: &Commit,
-    reservation: &Reservation,
-    targets: &[(i16, i64)],
+    reservation: &'r Reservation,
     available: impl Fn(&Line) -> i64,
-) -> Result<(), Refusal> {
-    let lines: Vec<Exceeded> = targets
-        .iter()
-        .filter_map(|(number, target)| {
-            let own = line_of(reservation, *number)?;
-            (*target > available(own)).then_some(Exceeded {
-                line: *number,
-                requested: *target,
-                held: own.held,
-                committed: own.committed,
-            })
-        })
+) -> Result<Vec<(&'r Line, i64)>, Refusal> {
+    let Some(named) = &commit.lines else {
+        return Ok(reservation.lines.iter().map(|line| (line, available(line))).collect());
+    };
+    let targets: Vec<(&Line, i64)> = named_lines(reservation, named)?
+        .into_iter()
+        .filter_map(|named| Some((line_of(reservation, named.line)?, named.quantity)))
         .collect();
-    if lines.is_empty() { Ok(()) } else { Err(Refusal::ExceedsHeld { id: commit.id, lines }) }
+    let exceeded = |(line, target): &(&Line, i64)| {
+        let Line { line: number, held, committed, .. } = **line;
+        (*target > available(line)).then_some(Exceeded { line: number, requested: *target, held, committed })
+    };
+    let lines: Vec<Exceeded> = targets.iter().filter_map(exceeded).collect();
+    if !lines.is_empty() {
+        return Err(Refusal::ExceedsHeld { id: commit.id, lines });
+    }
+    if targets.iter().any(|(line, target)| *target < line.committed) { Err(fewer(reservation)) } else { Ok(targets) }
+}
+
+fn fewer(reservation: &Reservation) -> Refusal {
+    Refusal::InvalidTransition {
+        id: reservation.id,
+        state: reservation.state,
+        action: "committed with fewer units",
+        hint: "release the difference with reason order_canceled",
+    }
 }
 
 fn on_time(
@@ -83,11 +85,9 @@ fn on_time(
     commit: &Commit,
     reservation: &Reservation,
 ) -> Result<Outcome, Refusal> {
-    let targets = targets(commit, reservation)?;
-    check_targets(commit, reservation, &targets, |line| line.committed + line.held)?;
-    let takes: Vec<(i16, i64)> = targets
-        .iter()
-        .filter_map(|(number, target)| Some((*number, (target - line_of(reservation, *number)?.committed).max(0))))
+    let takes: Vec<(i16, i64)> = targets(commit, reservation, |line| line.ordered() + line.held)?
+        .into_iter()
+        .map(|(line, target)| (line.line, (target - line.ordered()).max(0)))
         .collect();
     let repeats = reservation.committed_at.is_some() && takes.iter().all(|(_, units)| *units == 0);
     for (number, units) in takes {
@@ -143,26 +143,28 @@ fn post_commit(world: &mut World<'_>, client: ClientId, sku: SkuId, line: LineRe
 
 /// The same order again: a no-op for the same quantities, a refusal for others.
 fn repeated(commit: &Commit, reservation: &Reservation) -> Result<Outcome, Refusal> {
-    let targets = targets(commit, reservation)?;
-    check_targets(commit, reservation, &targets, |line| line.committed + line.cancelled)?;
-    let fewer =
-        targets.iter().any(|(number, target)| line_of(reservation, *number).is_some_and(|own| *target < own.committed));
-    if fewer {
-        return Err(Refusal::InvalidTransition {
-            id: commit.id,
-            state: reservation.state,
-            action: "committed with fewer units",
-            hint: "release the difference with reason order_canceled",
-        });
-    }
+    targets(commit, reservation, Line::ordered)?;
     Ok(Outcome::Current { reservation: Box::new(reservation.clone()), reclaimed: false })
+}
+
+/// The same late order again, told by the claim that was made for it.
+fn repeated_late(commit: &Commit, reservation: &Reservation, successor: &Reservation) -> Result<Outcome, Refusal> {
+    if successor.order_ref.as_deref() != Some(commit.order_ref.as_str()) {
+        return Err(conflict(successor));
+    }
+    let of = |line: &Line| line_of(successor, line.line);
+    let targets = targets(commit, reservation, |line| line.ordered() + of(line).map_or(0, Line::ordered))?;
+    if targets.iter().any(|(line, target)| of(line).is_some_and(|own| target - line.ordered() < own.committed)) {
+        return Err(fewer(successor));
+    }
+    Ok(Outcome::Current { reservation: Box::new(successor.clone()), reclaimed: true })
 }
 
 fn wants_lapsed(commit: &Commit, reservation: &Reservation) -> bool {
     commit.lines.as_ref().is_some_and(|named| {
         named.iter().any(|wanted| {
             line_of(reservation, wanted.line)
-                .is_some_and(|own| own.expired > 0 && wanted.quantity > own.committed + own.cancelled)
+                .is_some_and(|own| reclaimable(reservation, own) > 0 && wanted.quantity > own.ordered())
         })
     })
 }
@@ -180,29 +182,26 @@ fn late(
     reservation: &Reservation,
 ) -> Result<Outcome, Refusal> {
     if let Some(successor) = world.successor(commit.id.uuid, Origin::LateCommit) {
-        return if successor.order_ref.as_deref() == Some(commit.order_ref.as_str()) {
-            Ok(Outcome::Current { reservation: Box::new(successor.clone()), reclaimed: true })
-        } else {
-            Err(Refusal::OrderRefConflict {
-                id: successor.id,
-                order_ref: successor.order_ref.clone().unwrap_or_default(),
-            })
-        };
+        return repeated_late(commit, reservation, successor);
     }
-    let wants = late_wants(commit, reservation)?;
+    let wants: Vec<(&Line, i64)> =
+        targets(commit, reservation, |line| line.ordered() + reclaimable(reservation, line))?
+            .into_iter()
+            .map(|(line, target)| (line, target - line.ordered()))
+            .filter(|(_, units)| *units > 0)
+            .collect();
     let needs = claim::needs_of(world, wants.iter().map(|(line, units)| (*line, *units)));
     // Its own lapsed units are among the due holds; they count as room.
     let short = claim::shortfalls(world, &needs, &HashMap::new());
     if !short.is_empty() && commit.on_shortage == OnShortage::Refuse {
         return Err(Refusal::HoldExpired { id: commit.id, expired_at: reservation.expires_at, shortfalls: short });
     }
-    if reservation.has_lapsed(world.now) {
-        claim::close_held(world, HOUSE, commit.id.uuid, Back::Expired, "expired");
-    }
+    claim::close_lapsed(world, commit.id.uuid);
+    claim::close_lapsed_holder(world, reservation.client, reservation.client_reference.as_deref());
     for need in &needs {
         world.cover(need.sku, &need.policy, need.quantity);
     }
-    let successor = successor(world, client, commit, reservation, &wants);
+    let successor = successor(world, commit, reservation, &wants);
     for line in successor.lines.iter().filter(|line| line.tracked) {
         claim_late(world, client, commit, line, short.is_empty());
     }
@@ -210,27 +209,7 @@ fn late(
     Ok(Outcome::Current { reservation: Box::new(successor), reclaimed: true })
 }
 
-fn late_wants<'r>(commit: &Commit, reservation: &'r Reservation) -> Result<Vec<(&'r Line, i64)>, Refusal> {
-    let wants: Vec<(&Line, i64)> = match &commit.lines {
-        None => reservation.lines.iter().map(|line| (line, reclaimable(reservation, line))).collect(),
-        Some(_) => {
-            let targets = targets(commit, reservation)?;
-            check_targets(commit, reservation, &targets, |line| line.committed + reclaimable(reservation, line))?;
-            let of =
-                |(number, target): &(i16, i64)| line_of(reservation, *number).map(|own| (own, target - own.committed));
-            targets.iter().filter_map(of).collect()
-        }
-    };
-    Ok(wants.into_iter().filter(|(_, units)| *units > 0).collect())
-}
-
-fn successor(
-    world: &World<'_>,
-    client: ClientId,
-    commit: &Commit,
-    reservation: &Reservation,
-    wants: &[(&Line, i64)],
-) -> Reservation {
+fn successor(world: &World<'_>, commit: &Commit, reservation: &Reservation, wants: &[(&Line, i64)]) -> Reservation {
     let free = |reference: &String| world.holder_of(reservation.client, reference).is_none();
     let line = |(line, units): &(&Line, i64)| Line {
         committed: *units,
@@ -239,7 +218,7 @@ fn successor(
     };
     Reservation {
         id: commit.successor_id,
-        client,
+        client: reservation.client,
         state: State::Committed,
         origin: Origin::LateCommit,
         client_reference: reservation.client_reference.clone().filter(free),
@@ -288,9 +267,6 @@ fn current(world: &World<'_>, commit: &Commit, reclaimed: bool) -> Result<Outcom
     }
 }
 
-fn conflict(reservation: &Reservation) -> Outcome {
-    Outcome::Refused(Refusal::OrderRefConflict {
-        id: reservation.id,
-        order_ref: reservation.order_ref.clone().unwrap_or_default(),
-    })
+fn conflict(reservation: &Reservation) -> Refusal {
+    Refusal::OrderRefConflict { id: reservation.id, order_ref: reservation.order_ref.clone().unwrap_or_default() }
 }

@@ -1,15 +1,15 @@
 //! `extend`: hold longer, never beyond the longest hold; after expiry it is a new claim and may be refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 
-use super::claim::{self, Back};
+use super::claim;
 use crate::catalog::{Policy, SkuStatus};
 use crate::ids::ClientId;
 use crate::ledger::command::Extend;
 use crate::ledger::outcome::{Outcome, Refusal, Rule, Violation};
-use crate::ledger::world::{HOUSE, World};
+use crate::ledger::world::World;
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, extend: &Extend) -> Outcome {
@@ -85,13 +85,13 @@ fn late(
         return Err(Refusal::HoldExpired { id: extend.id, expired_at: reservation.expires_at, shortfalls: short });
     }
     if let Some(reference) = &reservation.client_reference
-        && let Some(holder) = world.holder_of(reservation.client, reference).filter(|r| r.id != reservation.id)
+        && let Some(holder) = world.holder_of(reservation.client, reference)
+        && holder.state_at(world.now) != State::Expired
     {
         return Err(Refusal::ClientReferenceInUse { existing: holder.id, state: holder.state_at(world.now) });
     }
-    if reservation.has_lapsed(world.now) {
-        claim::close_held(world, HOUSE, extend.id.uuid, Back::Expired, "expired");
-    }
+    claim::close_lapsed(world, extend.id.uuid);
+    claim::close_lapsed_holder(world, reservation.client, reservation.client_reference.as_deref());
     for need in &needs {
         world.cover(need.sku, &need.policy, need.quantity);
     }
@@ -109,7 +109,6 @@ fn late(
     }
     let successor = Reservation {
         id: extend.successor_id,
-        client,
         state: State::Held,
         origin: Origin::Extension,
         replaces: Some(extend.id),
@@ -136,6 +135,7 @@ fn check_catalogue(world: &World<'_>, reservation: &Reservation, ttl: i64, longe
         let rule = Rule::RetiredSku(retired.code.to_string());
         return Err(Refusal::Unprocessable(vec![Violation { pointer: String::new(), rule }]));
     }
-    let frozen: Vec<_> = skus().filter(|sku| sku.tracked && world.needs_opening_count(sku)).map(|sku| sku.id).collect();
-    if frozen.is_empty() { Ok(()) } else { Err(Refusal::OpeningCountRequired(frozen)) }
+    let frozen: BTreeSet<_> =
+        skus().filter(|sku| sku.tracked && world.needs_opening_count(sku)).map(|sku| sku.id).collect();
+    if frozen.is_empty() { Ok(()) } else { Err(Refusal::OpeningCountRequired(frozen.into_iter().collect())) }
 }

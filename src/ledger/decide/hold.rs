@@ -1,6 +1,6 @@
 //! `hold`: all or nothing over its lines, unless partial is allowed; a refusal lists everything at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -10,12 +10,12 @@ use crate::catalog::{Policy, Sku, SkuStatus};
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::command::{Hold, SUPERSEDED};
 use crate::ledger::outcome::{Outcome, Refusal, Rule, Violation};
-use crate::ledger::world::{HOUSE, World};
+use crate::ledger::world::World;
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, hold: &Hold) -> Outcome {
     match check(world, client, hold) {
-        Ok(granted) => Outcome::Held(take(world, client, hold, granted)),
+        Ok(granted) => Outcome::Held(Box::new(take(world, client, hold, granted))),
         Err(refusal) => Outcome::Refused(refusal),
     }
 }
@@ -121,13 +121,12 @@ fn sum_up(resolved: &[Resolved], hold: &Hold) -> Result<Vec<Need>, Refusal> {
 }
 
 fn check_opening_counts(world: &World<'_>, resolved: &[Resolved]) -> Result<(), Refusal> {
-    let mut frozen: Vec<SkuId> = resolved
+    let frozen: BTreeSet<SkuId> = resolved
         .iter()
         .filter(|(_, sku, ..)| sku.tracked && world.needs_opening_count(sku))
         .map(|(_, sku, ..)| sku.id)
         .collect();
-    frozen.dedup();
-    if frozen.is_empty() { Ok(()) } else { Err(Refusal::OpeningCountRequired(frozen)) }
+    if frozen.is_empty() { Ok(()) } else { Err(Refusal::OpeningCountRequired(frozen.into_iter().collect())) }
 }
 
 /// Units that the superseded reservation hands over.
@@ -171,15 +170,10 @@ fn check_reference(world: &World<'_>, client: ClientId, hold: &Hold) -> Result<(
 
 /// Past the checks: nothing below can fail.
 fn take(world: &mut World<'_>, client: ClientId, hold: &Hold, grant: Grant) -> Reservation {
-    if let Some(reference) = &hold.client_reference
-        && let Some(lapsed) = world.holder_of(client, reference).filter(|r| r.has_lapsed(world.now)).map(|r| r.id)
-    {
-        claim::close_held(world, HOUSE, lapsed.uuid, Back::Expired, "expired");
-    }
+    claim::close_lapsed_holder(world, client, hold.client_reference.as_deref());
     if let Some(older) = hold.supersedes {
-        let lapsed = world.reservation(older.uuid).is_some_and(|r| r.has_lapsed(world.now));
-        let (back, reason) = if lapsed { (Back::Expired, "expired") } else { (Back::Released, SUPERSEDED) };
-        claim::close_held(world, client, older.uuid, back, reason);
+        claim::close_lapsed(world, older.uuid);
+        claim::close_held(world, client, older.uuid, Back::Released, SUPERSEDED);
     }
     for need in &grant.needs {
         let granted: i64 = grant.lines.iter().filter(|(line, _)| line.sku == need.sku).map(|(line, _)| line.held).sum();

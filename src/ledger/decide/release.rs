@@ -6,7 +6,7 @@ use crate::ledger::balance::Delta;
 use crate::ledger::command::{LineQuantity, ORDER_CANCELED, Release};
 use crate::ledger::entry::{EntryKind, LineRef};
 use crate::ledger::outcome::{Exceeded, Outcome, Refusal, Rule, Violation};
-use crate::ledger::world::{HOUSE, Posting, World};
+use crate::ledger::world::{Posting, World};
 use crate::reservations::state::{Reservation, State};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, release: &Release) -> Outcome {
@@ -28,9 +28,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, release: &Release)
         Err(refusal) if !state.is_terminal() => return Outcome::Refused(refusal),
         _ => Vec::new(),
     };
-    if lapsed {
-        claim::close_held(world, HOUSE, release.id.uuid, Back::Expired, "expired");
-    }
+    claim::close_lapsed(world, release.id.uuid);
     let reason = release.reason.as_deref().unwrap_or("released");
     for (line, held, committed) in plan {
         claim::give_back(world, client, release.id.uuid, line, held, Back::Released, reason);
@@ -45,13 +43,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, release: &Release)
 
 /// Closes a hold that is past its expiry; anything else is left as it is.
 pub(super) fn expire(world: &mut World<'_>, id: ReservationId) -> Outcome {
-    match world.reservation(id.uuid) {
-        None => return Outcome::Refused(Refusal::ReservationNotFound(id)),
-        Some(reservation) if reservation.has_lapsed(world.now) => {
-            claim::close_held(world, HOUSE, id.uuid, Back::Expired, "expired");
-        }
-        Some(_) => {}
-    }
+    claim::close_lapsed(world, id.uuid);
     current(world, id)
 }
 

@@ -53,6 +53,11 @@ impl Worker {
         let waits = metrics::histogram!("holdfast_lane_wait_seconds");
         let mut by_pool: Vec<(PoolId, Vec<Job>)> = Vec::new();
         for job in jobs {
+            // Its caller has been told to ask again; nothing has been done for it yet, so nothing need be.
+            if now.duration_since(job.enqueued_at) >= self.shared.settings.patience {
+                drop(job.answer.send(Err(LaneError::TimedOut)));
+                continue;
+            }
             waits.record(now.duration_since(job.enqueued_at).as_secs_f64());
             let pool = job.submission.pool;
             match by_pool.iter_mut().find(|(of, _)| *of == pool) {
@@ -154,13 +159,10 @@ impl Worker {
             return Err(BatchError::Connection(sqlx::Error::PoolTimedOut));
         };
         let running = AssertUnwindSafe(batch::run(conn, &setting, pool, submissions)).catch_unwind();
-        match running.await {
-            Ok(done) => done,
-            Err(_) => {
-                tracing::error!(lane = self.lane, batch = submissions.len(), "a decision panicked");
-                Err(BatchError::Unexpected(sqlx::Error::WorkerCrashed))
-            }
-        }
+        running.await.unwrap_or_else(|_| {
+            tracing::error!(lane = self.lane, batch = submissions.len(), "a decision panicked");
+            Err(BatchError::Unexpected(sqlx::Error::WorkerCrashed))
+        })
     }
 
     fn observe(&self, pool: PoolId, submissions: &[Submission], committed: &Committed) {

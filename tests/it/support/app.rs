@@ -50,10 +50,16 @@ impl TestApp {
 
     /// One more instance on the same database and clock.
     pub async fn another(&self) -> Self {
-        Self::start_on(Arc::clone(&self.db), self.clock.clone(), self.app.settings).await
+        self.another_with(self.app.settings).await
     }
 
-    async fn start_on(db: Arc<TestDb>, clock: Clock, settings: Settings) -> Self {
+    /// One more instance on the same database and clock, with settings of its own.
+    pub async fn another_with(&self, settings: Settings) -> Self {
+        Self::start_on(Arc::clone(&self.db), self.clock.clone(), settings).await
+    }
+
+    /// The service on this database and clock.
+    pub async fn start_on(db: Arc<TestDb>, clock: Clock, settings: Settings) -> Self {
         holdfast::telemetry::init_logs("warn,holdfast=warn", holdfast::telemetry::LogFormat::Text);
         let token = make_key(&db, "tests", &[Scope::Admin]).await;
         let running = holdfast::app::start(db.app_options.clone(), clock.clone(), settings).await.unwrap();
@@ -65,6 +71,7 @@ impl TestApp {
             drain: Duration::from_secs(5),
             ..ServerLimits::default()
         };
+        #[expect(clippy::disallowed_methods, reason = "waited for in stop")]
         let serving = tokio::spawn(serve(listener, running.router(), limits, stop.clone()));
         let client = Client::new(&base, &token);
         Self { db, client, clock, app: Arc::clone(&running.app), running, serving, stop }
@@ -97,6 +104,20 @@ impl TestApp {
             "currency": "EUR", "received_date": "2026-01-15"
         });
         self.client.post("/lots", &lot).await.expect(201);
+    }
+
+    /// Registers a SKU in a class of its own, which is `standard` but for `policy`.
+    pub async fn sku_with(&self, sku: &str, policy: Value) {
+        let class = sku.to_lowercase();
+        let mut body = policy;
+        body["code"] = json!(class);
+        self.client.post("/classes", &body).await.expect(201);
+        self.client.post("/skus", &json!({"code": sku, "class": class})).await.expect(201);
+    }
+
+    /// One more pool.
+    pub async fn pool(&self, code: &str) {
+        self.client.post("/pools", &json!({"code": code})).await.expect(201);
     }
 
     /// Holds units of one SKU.

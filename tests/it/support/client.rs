@@ -20,6 +20,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Self { status, headers, bytes: response.bytes().await?.to_vec() })
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
@@ -53,6 +58,39 @@ impl Answer {
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
         self
+    }
+
+    /// Panics unless it is a whole RFC 9457 problem with this status and code.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str) -> Self {
+        let answer = self.expect(status);
+        let body = answer.json();
+        assert_eq!(body["code"], code, "{body:#}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{body:#}");
+        assert_eq!(body["type"], format!("/problems/{code}"), "{body:#}");
+        assert_eq!(body["status"], status, "{body:#}");
+        for member in ["title", "detail", "instance", "request_id"] {
+            assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {body:#}");
+        }
+        assert!(body["retryable"].is_boolean(), "{body:#}");
+        assert_eq!(body["retryable"] == true, answer.header("retry-after").is_some(), "{body:#}");
+        answer
+    }
+
+    /// Where the rules of a refused request are broken: JSON pointers and parameter names, sorted.
+    pub fn broken(&self) -> Vec<String> {
+        let errors = self.at("/errors").as_array().cloned().unwrap_or_default();
+        let place = |error: &Value| Some(error.get("pointer").or(error.get("parameter"))?.as_str()?.to_owned());
+        let mut places: Vec<String> = errors.iter().filter_map(place).collect();
+        places.sort();
+        places
+    }
+
+    /// The quantities of a member by JSON pointer, such as the terms of a sum, in this order.
+    #[track_caller]
+    pub fn quantities<const N: usize>(&self, pointer: &str, names: [&str; N]) -> [i64; N] {
+        let at = self.at(pointer);
+        names.map(|name| at[format!("{name}_quantity")].as_i64().unwrap_or_else(|| panic!("{name} in {at:#}")))
     }
 }
 
@@ -95,9 +133,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Answer { status, headers, bytes: response.bytes().await?.to_vec() })
+        Answer::of(request.send().await?).await
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
@@ -116,6 +152,15 @@ impl Client {
     /// A POST under this idempotency key.
     pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, &[("idempotency-key", key)], Some(body)).await
+    }
+
+    /// A POST of exactly these bytes.
+    pub async fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.send().await.unwrap()).await.unwrap()
     }
 
     /// An edit of what was read with this ETag.

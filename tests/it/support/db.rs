@@ -25,6 +25,46 @@ impl TestDb {
         PgPoolOptions::new().max_connections(3).connect_lazy_with(self.owner_options.clone())
     }
 
+    /// Cuts every connection to this database and lets none in, until [`TestDb::restore`].
+    pub async fn cut(&self) {
+        let mut conn = server().await.options("postgres").connect().await.unwrap();
+        let lock = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name);
+        conn.execute(AssertSqlSafe(lock)).await.unwrap();
+        sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1")
+            .bind(&self.name)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+
+    /// Lets connections in again.
+    pub async fn restore(&self) {
+        let mut conn = server().await.options("postgres").connect().await.unwrap();
+        let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
+        conn.execute(AssertSqlSafe(open)).await.unwrap();
+    }
+
+    /// Tables of which some row contains `text`, in whatever column.
+    pub async fn tables_with(&self, text: &str) -> Vec<String> {
+        let owner = self.owner();
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT quote_ident(relname) FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace",
+        )
+        .fetch_all(&owner)
+        .await
+        .unwrap();
+        let mut found = Vec::new();
+        for table in tables {
+            // Stored answers are bytes; they are looked into as text.
+            let row = if table == "idempotency_keys" { "t.key || encode(t.body, 'escape')" } else { "t::text" };
+            let sql = format!("SELECT EXISTS (SELECT FROM {table} AS t WHERE position($1 IN {row}) > 0)");
+            if sqlx::query_scalar(AssertSqlSafe(sql)).bind(text).fetch_one(&owner).await.unwrap() {
+                found.push(table);
+            }
+        }
+        found
+    }
+
     /// A `DATABASE_URL` for a child process, as superuser or as the service's role.
     pub async fn url(&self, role: &str) -> String {
         server().await.url(&self.name).replacen("postgres@", &format!("{role}@"), 1)

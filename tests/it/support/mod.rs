@@ -3,6 +3,9 @@
 pub mod app;
 pub mod client;
 pub mod db;
+pub mod load;
+pub mod process;
+pub mod race;
 
 pub use app::TestApp;
 pub use client::{Answer, Client};

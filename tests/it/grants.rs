@@ -1,0 +1,112 @@
+//! What the service's role may not do, whatever a defect or an intruder makes it try. What it needs it has: every other
+//! test runs the service as this role.
+
+use sqlx::error::DatabaseError;
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::support::{TestApp, db};
+
+const DENIED: &[&str] = &[
+    // History is written once.
+    "UPDATE stock_entries SET reason = 'better'",
+    "DELETE FROM stock_entries",
+    "TRUNCATE stock_entries",
+    "UPDATE lot_transactions SET unit_cost = 0",
+    "DELETE FROM lot_transactions",
+    "TRUNCATE lot_transactions",
+    "UPDATE idempotency_keys SET status = 200",
+    "INSERT INTO idempotency_keys (pool_id, client_id, key, fingerprint, status, body, created_at) \
+     VALUES (1, 1, 'k', sha256('x'), 201, '', now()) ON CONFLICT (pool_id, client_id, key) DO UPDATE SET status = 200",
+    "TRUNCATE idempotency_keys",
+    // Claims and lots are closed or used up, never taken away or made another.
+    "DELETE FROM reservations",
+    "UPDATE reservations SET created_at = now()",
+    "UPDATE reservations SET client_id = 1",
+    "UPDATE reservations SET replaces_id = NULL",
+    "UPDATE reservations SET max_expires_at = now()",
+    "DELETE FROM reservation_lines",
+    "UPDATE reservation_lines SET requested_quantity = 1",
+    "UPDATE reservation_lines SET sku_id = 1",
+    "DELETE FROM stock",
+    "UPDATE stock SET sku_id = 1",
+    "DELETE FROM lots",
+    "UPDATE lots SET unit_cost = 0",
+    "UPDATE lots SET received_quantity = 1",
+    "DELETE FROM oversells",
+    "UPDATE oversells SET quantity = 1",
+    // The catalogue and the keys are edited, never deleted.
+    "DELETE FROM pools",
+    "DELETE FROM classes",
+    "DELETE FROM skus",
+    "DELETE FROM clients",
+    "DELETE FROM api_keys",
+    "DELETE FROM catalogue_revision",
+    "INSERT INTO catalogue_revision VALUES (true, 1)",
+    // The schema, and what guards it, is the owner's.
+    "CREATE TABLE mine (n integer)",
+    "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "CREATE SCHEMA mine",
+    "ALTER TABLE stock DROP CONSTRAINT stock_quantities_not_negative",
+    "ALTER TABLE stock_entries DISABLE TRIGGER ALL",
+    "DROP TABLE stock_entries",
+    "DROP INDEX stock_entries_one_opening_per_line",
+    "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "SET session_replication_role = replica",
+    "SET ROLE postgres",
+    "UPDATE _sqlx_migrations SET success = false",
+    "COPY stock TO PROGRAM 'cat'",
+    "SELECT pg_read_file('postgresql.conf')",
+];
+
+#[tokio::test]
+async fn the_services_role_cannot_rewrite_history_or_the_schema() {
+    let db = db::fresh().await;
+    let pool = holdfast::db::pool(db.app_options.clone(), 1);
+    let mut allowed = Vec::new();
+    for sql in DENIED {
+        let code = match pool.execute(AssertSqlSafe(*sql)).await {
+            Ok(_) => "done".to_owned(),
+            Err(error) => {
+                error.as_database_error().and_then(DatabaseError::code).map_or(error.to_string(), String::from)
+            }
+        };
+        if code != "42501" {
+            allowed.push(format!("{code}: {sql}"));
+        }
+    }
+    assert!(allowed.is_empty(), "not denied for want of a privilege:\n{}", allowed.join("\n"));
+}
+
+/// A privilege that some table grants: what nobody thought of above is not granted either.
+const GRANTED: &str = "
+    SELECT privilege_type::text, string_agg(table_name::text, ' ' ORDER BY table_name::text)
+    FROM information_schema.table_privileges
+    WHERE grantee = 'holdfast_app' AND privilege_type <> 'SELECT'
+    GROUP BY privilege_type
+    ORDER BY privilege_type";
+
+#[tokio::test]
+async fn it_may_add_everywhere_edit_what_moves_and_delete_old_answers_only() {
+    let app = TestApp::start().await;
+    let granted: Vec<(String, String)> = sqlx::query_as(GRANTED).fetch_all(&app.db.owner()).await.unwrap();
+    let granted: Vec<(&str, &str)> = granted.iter().map(|(privilege, tables)| (&**privilege, &**tables)).collect();
+    assert_eq!(
+        granted,
+        [
+            ("DELETE", "idempotency_keys"),
+            (
+                "INSERT",
+                "api_keys classes clients idempotency_keys lot_transactions lots oversells pools reservation_lines \
+                 reservations skus stock stock_entries"
+            ),
+            ("UPDATE", "api_keys classes clients pools skus"),
+        ]
+    );
+    let sql = "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls \
+               OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid) \
+               OR EXISTS (SELECT FROM pg_class WHERE relowner = r.oid) \
+               FROM pg_roles AS r WHERE rolname = 'holdfast_app'";
+    let privileged: bool = sqlx::query_scalar(sql).fetch_one(&app.db.owner()).await.unwrap();
+    assert!(!privileged, "the role itself has no special power and owns nothing");
+    app.finish().await;
+}

@@ -1,0 +1,305 @@
+//! Each constraint, unique index and trigger of the schema refuses what it is named after, and nothing else does: once
+//! it is dropped, the same SQL goes through.
+
+use std::collections::BTreeSet;
+
+use holdfast::ledger::audit::guards::find_guards;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::db;
+
+/// The small world that the audit's tests are made of, too: see its comments for who is who.
+const WORLD: &str = include_str!("audit/world.sql");
+
+const CATALOGUE: &str = "
+    INSERT INTO clients VALUES (1, 'shop', now());
+    INSERT INTO api_keys (key_id, client_id, secret_hash, label, scopes, created_at, bootstrap)
+    VALUES ('k1', 1, sha256('k1'), '', ARRAY['admin'], now(), true);
+    INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, now(), 'active', 1, now(), now()
+    FROM generate_series(11, 15) AS id;";
+
+/// A guard and what it refuses: SQL, or `copy <table> WHERE <row> WITH <changes>` for a copy of a good row with one
+/// thing wrong. `r4` is a reservation, `l1` a lot, `new` an id that nothing has.
+#[rustfmt::skip]
+const CASES: &[(&str, &str)] = &[
+    ("api_keys_client_exists", r#"copy api_keys WHERE true WITH {"key_id": "k2", "bootstrap": false, "client_id": 9}"#),
+    ("api_keys_pkey", r#"copy api_keys WHERE true WITH {"bootstrap": false}"#),
+    ("api_keys_scopes_known", r#"copy api_keys WHERE true WITH {"key_id": "k2", "bootstrap": false, "scopes": ["root"]}"#),
+    ("api_keys_scopes_known", r#"copy api_keys WHERE true WITH {"key_id": "k2", "bootstrap": false, "scopes": []}"#),
+    ("api_keys_secret_is_sha256", r#"copy api_keys WHERE true WITH {"key_id": "k2", "bootstrap": false, "secret_hash": "\\x00"}"#),
+    ("api_keys_one_bootstrap", r#"copy api_keys WHERE true WITH {"key_id": "k2"}"#),
+
+    ("catalogue_revision_only_row", r#"copy catalogue_revision WHERE true WITH {"only_row": false}"#),
+    ("catalogue_revision_pkey", r"copy catalogue_revision WHERE true WITH {}"),
+    ("catalogue_revision_positive", "UPDATE catalogue_revision SET revision = 0"),
+
+    ("classes_code_form", r#"copy classes WHERE true WITH {"class_id": 2, "code": "Two"}"#),
+    ("classes_code_unique", r#"copy classes WHERE true WITH {"class_id": 2}"#),
+    ("classes_depletion_order_known", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "depletion_order": "lifo"}"#),
+    ("classes_hold_ttl_within_longest", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "hold_ttl_seconds": 86401}"#),
+    ("classes_hold_ttl_within_longest", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "hold_ttl_seconds": 0}"#),
+    ("classes_pkey", r#"copy classes WHERE true WITH {"code": "two"}"#),
+    ("classes_quantities_in_range", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "safety_stock_quantity": -1}"#),
+    ("classes_quantities_in_range", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "oversell_tolerance_quantity": -1}"#),
+    ("classes_quantities_in_range", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "max_per_hold_quantity": 0}"#),
+    ("classes_quantities_in_range", r#"copy classes WHERE true WITH {"class_id": 2, "code": "two", "low_stock_quantity": -1}"#),
+
+    ("clients_name_length", r#"copy clients WHERE client_id = 1 WITH {"client_id": 2, "name": ""}"#),
+    ("clients_name_unique", r#"copy clients WHERE client_id = 1 WITH {"client_id": 2}"#),
+    ("clients_pkey", r#"copy clients WHERE client_id = 1 WITH {"name": "two"}"#),
+
+    ("pools_code_form", r#"copy pools WHERE true WITH {"pool_id": 2, "code": "EU"}"#),
+    ("pools_code_unique", r#"copy pools WHERE true WITH {"pool_id": 2}"#),
+    ("pools_id_positive", r#"copy pools WHERE true WITH {"pool_id": 0, "code": "eu"}"#),
+    ("pools_pkey", r#"copy pools WHERE true WITH {"code": "eu"}"#),
+
+    ("skus_class_exists", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": "x", "class_id": 9}"#),
+    ("skus_code_form", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": ""}"#),
+    ("skus_code_form", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": "a\tb"}"#),
+    ("skus_code_unique", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16}"#),
+    ("skus_id_positive", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 0, "code": "x"}"#),
+    ("skus_pkey", r#"copy skus WHERE sku_id = 11 WITH {"code": "x"}"#),
+    ("skus_status_known", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": "x", "status": "lost"}"#),
+
+    ("stock_pkey", r"copy stock WHERE sku_id = 11 WITH {}"),
+    ("stock_pool_exists", r#"copy stock WHERE sku_id = 11 WITH {"pool_id": 9}"#),
+    ("stock_sku_exists", r#"copy stock WHERE sku_id = 11 WITH {"sku_id": 99}"#),
+    ("stock_quantities_not_negative", r#"copy stock WHERE sku_id = 11 WITH {"sku_id": 14, "on_hand": -1, "quarantined": -1}"#),
+    ("stock_quantities_not_negative", r#"copy stock WHERE sku_id = 11 WITH {"sku_id": 14, "held": -1}"#),
+    ("stock_quantities_not_negative", r#"copy stock WHERE sku_id = 11 WITH {"sku_id": 14, "committed": -1}"#),
+    ("stock_quarantined_within_on_hand", r#"copy stock WHERE sku_id = 11 WITH {"sku_id": 14, "quarantined": 11}"#),
+    ("stock_seq_not_negative", r#"copy stock WHERE sku_id = 11 WITH {"sku_id": 14, "seq": -1}"#),
+    ("stock_moves_with_its_ledger", "UPDATE stock SET held = held + 1 WHERE sku_id = 11"),
+    ("stock_moves_with_its_ledger", "UPDATE stock SET seq = seq - 1 WHERE sku_id = 11"),
+
+    ("stock_entries_after_not_negative", r#"copy stock_entries WHERE sku_id = 15 AND seq = 2 WITH {"seq": 8, "held_after": -1}"#),
+    ("stock_entries_after_not_negative", r#"copy stock_entries WHERE sku_id = 15 AND seq = 2 WITH {"seq": 8, "quarantined_after": 4}"#),
+    ("stock_entries_claim_names_its_line", r#"copy stock_entries WHERE sku_id = 11 AND seq = 7 WITH {"seq": 8, "line": null}"#),
+    ("stock_entries_claim_names_its_line", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "reservation_id": "r1", "line": 1}"#),
+    ("stock_entries_closing_kind", r#"copy stock_entries WHERE sku_id = 12 AND seq = 7 WITH {"seq": 8, "closes_line": true}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 2 WITH {"seq": 8, "kind": "miracle"}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "on_hand_delta": -4}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "held_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 12 AND seq = 6 WITH {"seq": 8, "line": 2, "committed_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 11 AND seq = 6 WITH {"seq": 8, "committed_delta": 2}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 11 AND seq = 7 WITH {"seq": 8, "held_delta": 1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 4 WITH {"seq": 8, "closes_line": false, "held_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 12 AND seq = 7 WITH {"seq": 8, "committed_delta": 1}"#),
+    ("stock_entries_hold_names_its_policy", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "safety_stock_quantity": null}"#),
+    ("stock_entries_hold_names_its_policy", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "oversell_tolerance_quantity": 0}"#),
+    ("stock_entries_hold_within_reservable", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "safety_stock_quantity": 3}"#),
+    ("stock_entries_hold_within_reservable", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "committed_after": 3}"#),
+    ("stock_entries_pkey", r"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {}"),
+    ("stock_entries_receipt_names_its_lot", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "lot_id": null}"#),
+    ("stock_entries_seq_from_one", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 0}"#),
+    ("stock_entries_stock_exists", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"sku_id": 14}"#),
+    ("stock_entries_one_closing_per_line", r#"copy stock_entries WHERE sku_id = 12 AND seq = 3 WITH {"seq": 8}"#),
+    ("stock_entries_one_opening_per_line", r#"copy stock_entries WHERE sku_id = 11 AND seq = 2 WITH {"seq": 8}"#),
+    ("stock_entries_one_opening_per_line", r#"copy stock_entries WHERE sku_id = 12 AND seq = 6 WITH {"seq": 8}"#),
+    ("stock_entries_append_only", "UPDATE stock_entries SET reason = 'better' WHERE sku_id = 15 AND seq = 1"),
+    ("stock_entries_append_only", "DELETE FROM stock_entries WHERE sku_id = 15 AND seq = 7"),
+    ("stock_entries_no_truncate", "TRUNCATE stock_entries"),
+
+    ("reservations_pkey", r#"copy reservations WHERE reservation_id = 'r1' WITH {"client_reference": null}"#),
+    ("reservations_committed_has_order", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "order_ref": "o"}"#),
+    ("reservations_expiry_within_longest", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "max_expires_at": "2026-02-01"}"#),
+    ("reservations_expiry_within_longest", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "expires_at": "2025-02-01"}"#),
+    ("reservations_origin_known", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "origin": "theft"}"#),
+    ("reservations_origin_names_the_replaced", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "origin": "supersede"}"#),
+    ("reservations_origin_names_the_replaced", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "replaces_id": "r4"}"#),
+    ("reservations_state_fits_close", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "closed_at": "2026-01-02", "closed_reason": "x"}"#),
+    ("reservations_state_fits_close", r#"copy reservations WHERE reservation_id = 'r4' WITH {"reservation_id": "new", "client_reference": null, "closed_reason": null}"#),
+    ("reservations_state_fits_close", r#"copy reservations WHERE reservation_id = 'r4' WITH {"reservation_id": "new", "client_reference": null, "closed_at": null, "closed_reason": null}"#),
+    ("reservations_state_fits_commit", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new", "client_reference": null, "state": "committed"}"#),
+    ("reservations_state_fits_commit", r#"copy reservations WHERE reservation_id = 'r9' WITH {"reservation_id": "new", "client_reference": null, "state": "released"}"#),
+    ("reservations_state_known", r#"copy reservations WHERE reservation_id = 'r4' WITH {"reservation_id": "new", "client_reference": null, "state": "done"}"#),
+    ("reservations_client_reference_unique", r#"copy reservations WHERE reservation_id = 'r1' WITH {"reservation_id": "new"}"#),
+    ("reservations_replaced_once", r#"copy reservations WHERE reservation_id = 'r6' WITH {"reservation_id": "new", "client_reference": null}"#),
+    ("reservations_never_deleted", r#"copy reservations WHERE reservation_id = 'r4' WITH {"reservation_id": "new"}; DELETE FROM reservations WHERE reservation_id = 'new'"#),
+    ("reservations_only_forward", "UPDATE reservations SET state = 'expired' WHERE reservation_id = 'r4'"),
+    ("reservations_only_forward", "UPDATE reservations SET state = 'held', closed_at = NULL, closed_reason = NULL WHERE reservation_id = 'r5'"),
+    ("reservations_only_forward", "UPDATE reservations SET state = 'held' WHERE reservation_id = 'r2'"),
+    ("reservations_only_forward", "UPDATE reservations SET order_ref = 'another' WHERE reservation_id = 'r2'"),
+
+    ("reservation_lines_pkey", r"copy reservation_lines WHERE reservation_id = 'r1' WITH {}"),
+    ("reservation_lines_add_up", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "requested_quantity": 4}"#),
+    ("reservation_lines_fulfilled_within_committed", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "fulfilled_quantity": 1}"#),
+    ("reservation_lines_line_from_one", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 0}"#),
+    ("reservation_lines_quantities_not_negative", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "held_quantity": 4, "short_quantity": -1}"#),
+    ("reservation_lines_quantities_not_negative", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "held_quantity": -1, "cancelled_quantity": 4}"#),
+    ("reservation_lines_requested_positive", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "requested_quantity": 0, "held_quantity": 0}"#),
+    ("reservation_lines_reservation_exists", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"reservation_id": "new"}"#),
+    ("reservation_lines_never_deleted", "DELETE FROM reservation_lines WHERE reservation_id = 'r8'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET sku_id = 12 WHERE reservation_id = 'r1'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET tracked = false WHERE reservation_id = 'r1'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET requested_quantity = 4, held_quantity = 4 WHERE reservation_id = 'r1'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET held_quantity = 1, short_quantity = 2 WHERE reservation_id = 'r1'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET released_quantity = 1, expired_quantity = 1 WHERE reservation_id = 'r4'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET expired_quantity = 1, released_quantity = 1 WHERE reservation_id = 'r5'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET cancelled_quantity = 0, committed_quantity = 7 WHERE reservation_id = 'r6'"),
+    ("reservation_lines_only_forward", "UPDATE reservation_lines SET committed_quantity = 1, released_quantity = 1 WHERE reservation_id = 'r2'"),
+
+    ("oversells_pkey", r#"copy oversells WHERE true WITH {"reservation_id": null, "line": null}"#),
+    ("oversells_line_exists", r#"copy oversells WHERE true WITH {"oversell_id": "new", "line": 9}"#),
+    ("oversells_names_its_line", r#"copy oversells WHERE true WITH {"oversell_id": "new", "line": null}"#),
+    ("oversells_one_per_line", r#"copy oversells WHERE true WITH {"oversell_id": "new"}"#),
+    ("oversells_quantity_positive", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "quantity": 0, "resolved_quantity": 0, "resolved_at": "2026-01-01"}"#),
+    ("oversells_resolved_has_time", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_at": "2026-01-01"}"#),
+    ("oversells_resolved_has_time", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_quantity": 2}"#),
+    ("oversells_resolved_within_quantity", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_quantity": 3}"#),
+
+    ("lots_pkey", r#"copy lots WHERE lot_id = 'l1' WITH {"source_ref": null}"#),
+    ("lots_currency_form", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "currency": "eur"}"#),
+    ("lots_expires_after_received", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "expires_date": "2000-01-01"}"#),
+    ("lots_origin_known", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "origin": "theft"}"#),
+    ("lots_received_positive", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "received_quantity": 0, "remaining_quantity": 0}"#),
+    ("lots_remaining_within_received", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "remaining_quantity": 11}"#),
+    ("lots_remaining_within_received", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "remaining_quantity": -1}"#),
+    ("lots_status_known", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "status": "lost"}"#),
+    ("lots_stock_exists", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "sku_id": 14}"#),
+    ("lots_unit_cost_not_negative", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "unit_cost": -1}"#),
+    ("lots_source_ref_unique", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new"}"#),
+
+    ("lot_transactions_pkey", r"copy lot_transactions WHERE lot_id = 'l1' WITH {}"),
+    ("lot_transactions_lot_exists", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"lot_id": "new"}"#),
+    ("lot_transactions_moves_something", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "opening_count", "quantity_delta": 0}"#),
+    ("lot_transactions_receipt_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2}"#),
+    ("lot_transactions_receipt_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "quantity_delta": -1}"#),
+    ("lot_transactions_remaining_not_negative", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "opening_count", "remaining_after": -1}"#),
+    ("lot_transactions_seq_from_one", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 0, "row_source": "opening_count"}"#),
+    ("lot_transactions_source_known", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "theft"}"#),
+    ("lot_transactions_one_depletion_per_day",
+        r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "snapshot_depletion", "source_ref_id": "20260101"};
+           copy lot_transactions WHERE lot_id = 'l1' AND seq = 1 WITH {"seq": 3, "row_source": "snapshot_depletion", "source_ref_id": "20260101"}"#),
+    ("lot_transactions_append_only", "UPDATE lot_transactions SET unit_cost = 0 WHERE lot_id = 'l1'"),
+    ("lot_transactions_append_only", "DELETE FROM lot_transactions WHERE lot_id = 'l1'"),
+    ("lot_transactions_no_truncate", "TRUNCATE lot_transactions"),
+
+    ("idempotency_keys_pkey", r"copy idempotency_keys WHERE key = 'a' WITH {}"),
+    ("idempotency_keys_fingerprint_is_sha256", r#"copy idempotency_keys WHERE key = 'a' WITH {"key": "z", "fingerprint": "\\x00"}"#),
+    ("idempotency_keys_key_length", r#"copy idempotency_keys WHERE key = 'a' WITH {"key": ""}"#),
+    ("idempotency_keys_status_is_an_outcome", r#"copy idempotency_keys WHERE key = 'a' WITH {"key": "z", "status": 503}"#),
+    ("idempotency_keys_status_is_an_outcome", r#"copy idempotency_keys WHERE key = 'a' WITH {"key": "z", "status": 400}"#),
+    ("idempotency_keys_outcome_is_final", "UPDATE idempotency_keys SET status = 409 WHERE key = 'a'"),
+];
+
+/// The SQL of a case.
+fn sql_of(case: &str) -> String {
+    let statements: Vec<String> = case
+        .split("; ")
+        .flat_map(|part| part.split(";\n"))
+        .map(|statement| match statement.trim().strip_prefix("copy ") {
+            None => statement.to_owned(),
+            Some(copy) => {
+                let (source, changes) = copy.split_once(" WITH ").expect("copy … WHERE … WITH …");
+                let (table, row) = source.split_once(" WHERE ").expect("copy … WHERE … WITH …");
+                format!(
+                    "INSERT INTO {table} SELECT (jsonb_populate_record(x, '{changes}')).* FROM {table} AS x WHERE {row}"
+                )
+            }
+        })
+        .collect();
+    let mut sql = statements.join("; ");
+    for (kind, group) in [("r", "9000"), ("l", "8000")] {
+        for number in 1..=10 {
+            for quote in ['\'', '"'] {
+                let id = format!("{quote}00000000-0000-7000-{group}-{number:012}{quote}");
+                sql = sql.replace(&format!("{quote}{kind}{number}{quote}"), &id);
+            }
+        }
+    }
+    sql.replace("\"new\"", "\"00000000-0000-7000-b000-000000000001\"")
+        .replace("'new'", "'00000000-0000-7000-b000-000000000001'")
+}
+
+async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
+    conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+}
+
+/// Tries one case: refused by its guard's name; once that is dropped, accepted.
+async fn attempt(conn: &mut PgConnection, drop_guard: &str, guard: &str, case: &str) -> Result<(), String> {
+    let sql = sql_of(case);
+    let mut tx = conn.begin().await.unwrap();
+    run(&mut tx, "SAVEPOINT world".to_owned()).await.unwrap();
+    let refused = match run(&mut tx, sql.clone()).await {
+        Ok(()) => return Err("is not refused".to_owned()),
+        Err(error) => error,
+    };
+    let by = refused.as_database_error().and_then(|error| error.constraint());
+    if by != Some(guard) {
+        return Err(format!("is refused by {by:?}: {refused}"));
+    }
+    run(&mut tx, "ROLLBACK TO world".to_owned()).await.unwrap();
+    run(&mut tx, drop_guard.to_owned()).await.unwrap();
+    let accepted = run(&mut tx, sql).await.map_err(|error| format!("is refused without it, too: {error}"));
+    tx.rollback().await.unwrap();
+    accepted
+}
+
+#[tokio::test]
+async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_does() {
+    let db = db::fresh().await;
+    let mut conn = db.owner().acquire().await.unwrap().detach();
+    run(&mut conn, CATALOGUE.to_owned()).await.unwrap();
+    run(&mut conn, WORLD.replace(":pool", "1")).await.unwrap();
+    let guards = find_guards(&mut conn).await.unwrap();
+    let mut failures = Vec::new();
+    for (name, case) in CASES {
+        let Some(guard) = guards.iter().find(|guard| guard.name == *name) else {
+            failures.push(format!("{name}: there is no such guard"));
+            continue;
+        };
+        let drop_guard = match &*guard.kind {
+            "constraint" => format!("ALTER TABLE {} DROP CONSTRAINT {name} CASCADE", guard.table),
+            "index" => format!("DROP INDEX {name}"),
+            _ => format!("DROP TRIGGER {name} ON {}", guard.table),
+        };
+        if let Err(what) = attempt(&mut conn, &drop_guard, name, case).await {
+            failures.push(format!("{name}: {case} {what}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let tried: BTreeSet<&str> = CASES.iter().map(|(name, _)| *name).collect();
+    let untried: Vec<_> = guards.iter().filter(|guard| !tried.contains(&*guard.name)).collect();
+    assert!(untried.is_empty(), "guards without a case: {untried:?}");
+}
+
+/// What may be absent; every other column is NOT NULL.
+const OPTIONAL: &[(&str, &[&str])] = &[
+    ("api_keys", &["expires_at", "last_used_at", "revoked_at"]),
+    ("lot_transactions", &["reason", "source_ref_id"]),
+    ("lots", &["expires_date", "source_lot_id", "source_ref"]),
+    ("oversells", &["line", "reservation_id", "resolved_at"]),
+    (
+        "reservations",
+        &[
+            "client_reference",
+            "closed_at",
+            "closed_reason",
+            "committed_at",
+            "metadata",
+            "order_ref",
+            "owner",
+            "replaces_id",
+        ],
+    ),
+    (
+        "stock_entries",
+        &["line", "lot_id", "oversell_tolerance_quantity", "reason", "reservation_id", "safety_stock_quantity"],
+    ),
+];
+
+#[tokio::test]
+async fn a_column_is_required_unless_its_absence_means_something() {
+    let db = db::fresh().await;
+    let sql = "SELECT table_name::text, array_agg(column_name::text ORDER BY column_name::text) \
+               FROM information_schema.columns \
+               WHERE table_schema = 'public' AND is_nullable = 'YES' AND table_name NOT LIKE '\\_%' \
+               GROUP BY table_name ORDER BY table_name";
+    let found: Vec<(String, Vec<String>)> = sqlx::query_as(sql).fetch_all(&db.owner()).await.unwrap();
+    let expected: Vec<(String, Vec<String>)> = OPTIONAL
+        .iter()
+        .map(|(table, columns)| ((*table).to_owned(), columns.iter().map(|column| (*column).to_owned()).collect()))
+        .collect();
+    assert_eq!(found, expected);
+}
