@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn closing_lapsed_holds_asks_for_a_new_read() {
-        let projection = Projection::new(Duration::from_secs(60));
+        let projection = Projection::new(Duration::from_mins(1));
         projection.read(KEY.0, KEY.1, row(1, 1), Instant::now());
         projection.wrote(KEY.0, KEY.1, balance(2), DateTime::UNIX_EPOCH);
         assert_eq!(projection.peek(KEY.0, KEY.1).map(|seen| seen.is_fresh(projection.bound())), Some(false));

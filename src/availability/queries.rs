@@ -43,7 +43,7 @@ pub async fn refresh(
                     AND l.expires_at <= clock_timestamp() + make_interval(secs => $3)
             ) ELSE 0 END AS "lapsed!"
         FROM unnest($2::bigint[]) AS u (sku_id)
-        LEFT JOIN stock AS s ON s.pool_id = $1 AND s.sku_id = u.sku_id
+        LEFT JOIN LATERAL (SELECT * FROM stock WHERE pool_id = $1 AND sku_id = u.sku_id LIMIT 1) AS s ON true
         "#,
         pool.0,
         skus,

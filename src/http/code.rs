@@ -77,7 +77,7 @@ codes! {
     InsufficientStock = "insufficient_stock", CONFLICT, false;
     /// The hold has expired and its units are gone.
     HoldExpired = "hold_expired", CONFLICT, false;
-    /// Another standing reservation of this client carries this client_reference.
+    /// Another standing reservation of this client carries this reference.
     ClientReferenceInUse = "client_reference_in_use", CONFLICT, false;
     /// The state of the reservation does not allow this.
     InvalidStateTransition = "invalid_state_transition", CONFLICT, false;

@@ -16,7 +16,7 @@ use crate::support::app::cart;
 use crate::support::client::key;
 use crate::support::load::Load;
 use crate::support::process::{Service, admin_key, folder, kill_postgres, on_test_db};
-use crate::support::race::eventually;
+use crate::support::race::{eventually, lock_from_outside, until_blocked};
 use crate::support::{Answer, Client, db};
 
 async fn expect_clean_audit(options: &PgConnectOptions) {
@@ -99,6 +99,7 @@ async fn go_on(client: Client, told: Arc<AtomicUsize>) -> Vec<(String, Option<An
 
 #[tokio::test(flavor = "multi_thread")]
 async fn asked_to_stop_under_load_it_answers_what_it_accepted_and_accepts_nothing_it_does_not_answer() {
+    const CLIENTS: usize = 24;
     let (db, folder) = (db::fresh().await, folder("terminated"));
     let env = on_test_db(&db, &folder).await;
     let service = Service::start(&folder, &env).await;
@@ -109,14 +110,31 @@ async fn asked_to_stop_under_load_it_answers_what_it_accepted_and_accepts_nothin
     });
     client.post("/lots", &lot).await.expect(201);
     let told = Arc::new(AtomicUsize::new(0));
-    let clients: JoinSet<_> = (0..24).map(|_| go_on(client.clone(), Arc::clone(&told))).collect();
+    let clients: JoinSet<_> = (0..CLIENTS).map(|_| go_on(client.clone(), Arc::clone(&told))).collect();
     // Some units are left and some are not: refusals are answers too.
     eventually("some load", async || told.load(Ordering::Relaxed) > 250).await;
+    // Every client has a request in there that cannot be finished yet.
+    let outside = lock_from_outside(&db, "SELECT * FROM stock FOR UPDATE").await;
+    until_blocked(&db, 1).await;
+    eventually("nobody is told anything any more", async || {
+        let so_far = told.load(Ordering::Relaxed);
+        for _ in 0..20 {
+            client.get("/healthz").await.expect(200);
+        }
+        told.load(Ordering::Relaxed) == so_far
+    })
+    .await;
+    let before = told.load(Ordering::Relaxed);
     service.terminate();
+    let address = client.base().strip_prefix("http://").unwrap();
+    eventually("it listens no more", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+    outside.rollback().await.unwrap();
     let sent: Vec<(String, Option<Answer>)> = clients.join_all().await.into_iter().flatten().collect();
     let status = service.ended().await;
     assert!(status.success(), "{status}");
 
+    let answers = sent.iter().filter(|(_, answer)| answer.is_some()).count();
+    assert!(answers >= before + CLIENTS, "{before} answers before, {answers} in the end, of {CLIENTS} clients");
     let outcome = |answer: &Answer| answer.status.is_success() || answer.status == 409;
     let answered: BTreeMap<&str, &[u8]> = sent
         .iter()

@@ -41,7 +41,8 @@ pub use report::{CheckResult, Finding, Report};
 /// How to audit.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Rows in one page, and so in one snapshot; at least 1.
+    /// Rows in one page, and so in one snapshot; at least 1. Beside live traffic not below a hundred: rows written
+    /// meanwhile are read too, and the audit must be the faster one to reach an end.
     pub page: i64,
     /// Findings kept in the report. Those beyond are counted, and the first of every check is kept in any case.
     pub most_findings: usize,

@@ -1,4 +1,7 @@
 //! What a batch reads. Locks come first, in (pool, SKU) order; everything after reads under them.
+//!
+//! Look-ups by an array of keys are written as `LATERAL … LIMIT 1`: a plain join leaves the planner the choice to scan
+//! the whole pool and filter, which costs the same in its eyes while a table is new, and everything once it has grown.
 
 use std::collections::HashMap;
 
@@ -26,9 +29,14 @@ pub(super) async fn find_claimed_skus(
     let ids = find_reservation_ids(conn, pool, reservations, references).await?;
     sqlx::query_scalar!(
         r#"
-        SELECT DISTINCT sku_id
-        FROM reservation_lines
-        WHERE pool_id = $1 AND reservation_id = ANY($2) AND tracked
+        SELECT DISTINCT l.sku_id
+        FROM unnest($2::uuid[]) AS u (reservation_id)
+        CROSS JOIN LATERAL (
+            SELECT sku_id
+            FROM reservation_lines
+            WHERE pool_id = $1 AND reservation_id = u.reservation_id AND tracked
+            OFFSET 0
+        ) AS l
         "#,
         pool.0,
         &ids,
@@ -56,9 +64,14 @@ pub(super) async fn find_reservation_ids(
         ids.extend(
             sqlx::query_scalar!(
                 r#"
-                SELECT reservation_id
-                FROM reservations
-                WHERE pool_id = $1 AND replaces_id IS NOT NULL AND replaces_id = ANY($2)
+                SELECT r.reservation_id
+                FROM unnest($2::uuid[]) AS u (replaces_id)
+                CROSS JOIN LATERAL (
+                    SELECT reservation_id
+                    FROM reservations
+                    WHERE pool_id = $1 AND replaces_id IS NOT NULL AND replaces_id = u.replaces_id
+                    OFFSET 0
+                ) AS r
                 "#,
                 pool.0,
                 reservations,
@@ -73,12 +86,16 @@ pub(super) async fn find_reservation_ids(
                 r#"
                 SELECT r.reservation_id
                 FROM unnest($2::bigint[], $3::text[]) AS u (client_id, client_reference)
-                JOIN reservations AS r
-                    ON r.pool_id = $1
-                    AND r.client_id = u.client_id
-                    AND r.client_reference = u.client_reference
-                    AND r.client_reference IS NOT NULL
-                    AND r.state IN ('held', 'committed', 'fulfilled', 'reconciled')
+                CROSS JOIN LATERAL (
+                    SELECT reservation_id
+                    FROM reservations
+                    WHERE pool_id = $1
+                        AND client_id = u.client_id
+                        AND client_reference = u.client_reference
+                        AND client_reference IS NOT NULL
+                        AND state IN ('held', 'committed', 'fulfilled', 'reconciled')
+                    LIMIT 1
+                ) AS r
                 "#,
                 pool.0,
                 &references.clients,
@@ -93,7 +110,8 @@ pub(super) async fn find_reservation_ids(
     Ok(ids)
 }
 
-/// Locks the balance rows of `skus`, in order, and reads them. SKUs without a row are absent.
+/// Locks the balance rows of `skus`, which must be sorted, one after the other, and reads them. SKUs without a row are
+/// absent.
 pub(super) async fn lock_stock(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -101,11 +119,15 @@ pub(super) async fn lock_stock(
 ) -> sqlx::Result<Vec<(SkuId, Shelf)>> {
     let rows = sqlx::query!(
         r#"
-        SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at
-        FROM stock
-        WHERE pool_id = $1 AND sku_id = ANY($2)
-        ORDER BY sku_id
-        FOR NO KEY UPDATE
+        SELECT s.*
+        FROM unnest($2::bigint[]) AS u (sku_id)
+        CROSS JOIN LATERAL (
+            SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at
+            FROM stock
+            WHERE pool_id = $1 AND sku_id = u.sku_id
+            LIMIT 1
+            FOR NO KEY UPDATE
+        ) AS s
         "#,
         pool.0,
         skus,
@@ -186,10 +208,15 @@ pub(super) async fn read_under_lock(
             k.status AS "status?",
             k.body AS "body?"
         FROM (SELECT 1) AS one
-        LEFT JOIN (
-            SELECT i.client_id, i.key, i.fingerprint, i.status, i.body
+        LEFT JOIN LATERAL (
+            SELECT i.*
             FROM unnest($2::bigint[], $3::text[]) AS u (client_id, key)
-            JOIN idempotency_keys AS i ON i.pool_id = $1 AND i.client_id = u.client_id AND i.key = u.key
+            CROSS JOIN LATERAL (
+                SELECT client_id, key, fingerprint, status, body
+                FROM idempotency_keys
+                WHERE pool_id = $1 AND client_id = u.client_id AND key = u.key
+                LIMIT 1
+            ) AS i
         ) AS k ON true
         "#,
         pool.0,
@@ -209,7 +236,7 @@ pub(super) async fn read_under_lock(
     Ok(UnderLock { now, catalogue_revision, answers })
 }
 
-/// Locks the reservations with these ids, in order, and reads them with their lines.
+/// Locks the reservations with these ids, which must be sorted, one after the other, and reads them with their lines.
 pub(super) async fn lock_reservations(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -217,13 +244,17 @@ pub(super) async fn lock_reservations(
 ) -> sqlx::Result<Vec<Reservation>> {
     let rows = sqlx::query!(
         r#"
-        SELECT
-            reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata, replaces_id,
-            created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
-        FROM reservations
-        WHERE pool_id = $1 AND reservation_id = ANY($2)
-        ORDER BY reservation_id
-        FOR NO KEY UPDATE
+        SELECT r.*
+        FROM unnest($2::uuid[]) AS u (reservation_id)
+        CROSS JOIN LATERAL (
+            SELECT
+                reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata, replaces_id,
+                created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+            FROM reservations
+            WHERE pool_id = $1 AND reservation_id = u.reservation_id
+            LIMIT 1
+            FOR NO KEY UPDATE
+        ) AS r
         "#,
         pool.0,
         ids,
@@ -266,12 +297,16 @@ fn unknown_word(column: &str, word: &str) -> sqlx::Error {
 pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Vec<Line>>> {
     let rows = sqlx::query!(
         r#"
-        SELECT
-            reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity
-        FROM reservation_lines
-        WHERE pool_id = $1 AND reservation_id = ANY($2)
-        ORDER BY reservation_id, line
+        SELECT l.*
+        FROM unnest($2::uuid[]) AS u (reservation_id)
+        CROSS JOIN LATERAL (
+            SELECT
+                reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
+                committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity
+            FROM reservation_lines
+            WHERE pool_id = $1 AND reservation_id = u.reservation_id
+            ORDER BY line
+        ) AS l
         "#,
         pool.0,
         ids,
@@ -355,9 +390,13 @@ pub(super) async fn find_lots_by_source_ref(
         r#"
         SELECT l.*, k.code AS sku_code
         FROM unnest($2::text[], $3::text[]) AS u (source, source_ref)
-        JOIN lots AS l
-            ON l.pool_id = $1 AND l.source = u.source AND l.source_ref = u.source_ref AND l.source_ref IS NOT NULL
-        JOIN skus AS k ON k.sku_id = l.sku_id
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM lots
+            WHERE pool_id = $1 AND source = u.source AND source_ref = u.source_ref AND source_ref IS NOT NULL
+            LIMIT 1
+        ) AS l
+        CROSS JOIN LATERAL (SELECT code FROM skus WHERE sku_id = l.sku_id LIMIT 1) AS k
         "#,
         pool.0,
         sources,

@@ -23,6 +23,7 @@ use crate::reservations::state::Reservation;
 
 mod error;
 pub mod load;
+mod lots;
 mod oversells;
 mod write;
 

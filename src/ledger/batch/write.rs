@@ -1,4 +1,7 @@
 //! What a batch writes: every table in one statement over arrays, whatever the number of commands.
+//!
+//! Updates name the keys twice, in the join and as `= ANY(…)`: so the rows are found by index even by a plan that was
+//! made while the table was empty.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -7,7 +10,6 @@ use uuid::Uuid;
 use crate::ids::PoolId;
 use crate::ledger::batch::BatchError;
 use crate::ledger::entry::Entry;
-use crate::ledger::outcome::LotRecord;
 use crate::ledger::world::{Changes, DueLine};
 use crate::reservations::state::{Line, Reservation};
 
@@ -34,7 +36,7 @@ pub(super) async fn write_changes(
         update_stock(conn, pool, now, changes).await?;
     }
     if !changes.written_off.is_empty() || !changes.lots.is_empty() || !changes.opened.is_empty() {
-        write_lots(conn, pool, now, changes).await?;
+        super::lots::write(conn, pool, now, changes).await?;
     }
     if !changes.oversells.is_empty() {
         super::oversells::write(conn, pool, now, &changes.oversells).await?;
@@ -184,27 +186,36 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
     let c = LineColumns::of(changed);
     let done = sqlx::query!(
         r#"
-        UPDATE reservation_lines AS l
-        SET held_quantity = u.held,
-            committed_quantity = u.committed,
-            released_quantity = u.released,
-            expired_quantity = u.expired,
-            cancelled_quantity = u.cancelled,
-            expires_at = u.expires_at
+        INSERT INTO reservation_lines (
+            pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
+            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+        )
+        SELECT $1, u.*
         FROM unnest(
-            $2::uuid[], $3::smallint[], $4::integer[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
-            $9::timestamptz[]
-        ) AS u (reservation_id, line, held, committed, released, expired, cancelled, expires_at)
-        WHERE l.pool_id = $1 AND l.reservation_id = u.reservation_id AND l.line = u.line
+            $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+        ) AS u
+        ON CONFLICT (pool_id, reservation_id, line) DO UPDATE
+        SET held_quantity = EXCLUDED.held_quantity,
+            committed_quantity = EXCLUDED.committed_quantity,
+            released_quantity = EXCLUDED.released_quantity,
+            expired_quantity = EXCLUDED.expired_quantity,
+            cancelled_quantity = EXCLUDED.cancelled_quantity,
+            expires_at = EXCLUDED.expires_at
         "#,
         pool.0,
         &c.reservations,
         &c.lines,
+        &c.skus,
+        &c.tracked,
+        &c.requested,
+        &c.short,
         &c.held,
         &c.committed,
         &c.released,
         &c.expired,
         &c.cancelled,
+        &c.fulfilled,
         &c.expires_at,
     )
     .execute(conn)
@@ -223,7 +234,13 @@ async fn expire_lines(conn: &mut PgConnection, pool: PoolId, due: &[DueLine]) ->
         SET held_quantity = l.held_quantity - u.units,
             expired_quantity = l.expired_quantity + u.units
         FROM unnest($2::uuid[], $3::smallint[], $4::integer[]) AS u (reservation_id, line, units)
-        WHERE l.pool_id = $1 AND l.reservation_id = u.reservation_id AND l.line = u.line AND l.held_quantity = u.units
+        CROSS JOIN LATERAL (
+            SELECT ctid AS row
+            FROM reservation_lines
+            WHERE pool_id = $1 AND reservation_id = u.reservation_id AND line = u.line
+            LIMIT 1
+        ) AS t
+        WHERE l.pool_id = $1 AND l.ctid = t.row AND l.held_quantity = u.units
         "#,
         pool.0,
         &ids,
@@ -238,31 +255,54 @@ async fn expire_lines(conn: &mut PgConnection, pool: PoolId, due: &[DueLine]) ->
 /// Compare-and-set: a reservation that is terminal by now is nobody's to change.
 async fn update_reservations(conn: &mut PgConnection, pool: PoolId, changed: &[Reservation]) -> Result<(), BatchError> {
     let ids: Vec<Uuid> = changed.iter().map(|r| r.id.uuid).collect();
+    let clients: Vec<i64> = changed.iter().map(|r| r.client.0).collect();
     let states: Vec<&str> = changed.iter().map(|r| r.state.as_str()).collect();
+    let origins: Vec<&str> = changed.iter().map(|r| r.origin.as_str()).collect();
+    let references: Vec<Option<&str>> = changed.iter().map(|r| r.client_reference.as_deref()).collect();
+    let owners: Vec<Option<&str>> = changed.iter().map(|r| r.owner.as_deref()).collect();
     let orders: Vec<Option<&str>> = changed.iter().map(|r| r.order_ref.as_deref()).collect();
+    let metadata: Vec<Option<&serde_json::Value>> = changed.iter().map(|r| r.metadata.as_ref()).collect();
+    let replaces: Vec<Option<Uuid>> = changed.iter().map(|r| r.replaces.map(|id| id.uuid)).collect();
+    let created: Vec<DateTime<Utc>> = changed.iter().map(|r| r.created_at).collect();
     let expires: Vec<DateTime<Utc>> = changed.iter().map(|r| r.expires_at).collect();
+    let longest: Vec<DateTime<Utc>> = changed.iter().map(|r| r.max_expires_at).collect();
     let committed: Vec<Option<DateTime<Utc>>> = changed.iter().map(|r| r.committed_at).collect();
     let closed: Vec<Option<DateTime<Utc>>> = changed.iter().map(|r| r.closed_at).collect();
     let reasons: Vec<Option<&str>> = changed.iter().map(|r| r.closed_reason.as_deref()).collect();
     let done = sqlx::query!(
         r#"
-        UPDATE reservations AS r
-        SET state = u.state,
-            order_ref = u.order_ref,
-            expires_at = u.expires_at,
-            committed_at = u.committed_at,
-            closed_at = u.closed_at,
-            closed_reason = u.closed_reason
+        INSERT INTO reservations (
+            pool_id, reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata,
+            replaces_id, created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+        )
+        SELECT $1, u.*
         FROM unnest(
-            $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[]
-        ) AS u (reservation_id, state, order_ref, expires_at, committed_at, closed_at, closed_reason)
-        WHERE r.pool_id = $1 AND r.reservation_id = u.reservation_id AND r.state IN ('held', 'committed')
+            $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[],
+            $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
+            $15::timestamptz[], $16::text[]
+        ) AS u
+        ON CONFLICT (pool_id, reservation_id) DO UPDATE
+        SET state = EXCLUDED.state,
+            order_ref = EXCLUDED.order_ref,
+            expires_at = EXCLUDED.expires_at,
+            committed_at = EXCLUDED.committed_at,
+            closed_at = EXCLUDED.closed_at,
+            closed_reason = EXCLUDED.closed_reason
+        WHERE reservations.state IN ('held', 'committed')
         "#,
         pool.0,
         &ids,
+        &clients,
         &states as &[&str],
+        &origins as &[&str],
+        &references as &[Option<&str>],
+        &owners as &[Option<&str>],
         &orders as &[Option<&str>],
+        &metadata as &[Option<&serde_json::Value>],
+        &replaces as &[Option<Uuid>],
+        &created,
         &expires,
+        &longest,
         &committed as &[Option<DateTime<Utc>>],
         &closed as &[Option<DateTime<Utc>>],
         &reasons as &[Option<&str>],
@@ -328,7 +368,8 @@ async fn insert_entries(
     Ok(())
 }
 
-/// Each balance row once, to its final values.
+/// Each balance row once, to its final values. The rows are there and locked; an upsert finds each by its key whatever
+/// the planner thinks of the table, where an update from a list is a join that it may turn into a scan of the pool.
 async fn update_stock(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -342,16 +383,18 @@ async fn update_stock(
     let skus: Vec<i64> = balances.iter().map(|(sku, _)| sku.0).collect();
     let done = sqlx::query!(
         r#"
-        UPDATE stock AS s
-        SET on_hand = u.on_hand,
-            quarantined = u.quarantined,
-            held = u.held,
-            committed = u.committed,
-            seq = u.seq,
-            updated_at = $2
-        FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-            AS u (sku_id, on_hand, quarantined, held, committed, seq)
-        WHERE s.pool_id = $1 AND s.sku_id = u.sku_id
+        INSERT INTO stock (
+            pool_id, opened_at, updated_at, sku_id, on_hand, quarantined, held, committed, seq
+        )
+        SELECT $1, $2, $2, u.*
+        FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS u
+        ON CONFLICT (pool_id, sku_id) DO UPDATE
+        SET on_hand = EXCLUDED.on_hand,
+            quarantined = EXCLUDED.quarantined,
+            held = EXCLUDED.held,
+            committed = EXCLUDED.committed,
+            seq = EXCLUDED.seq,
+            updated_at = EXCLUDED.updated_at
         "#,
         pool.0,
         now,
@@ -365,108 +408,6 @@ async fn update_stock(
     .execute(conn)
     .await?;
     expect_rows("stock", balances.len(), &done)
-}
-
-async fn write_lots(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    now: DateTime<Utc>,
-    changes: &Changes,
-) -> Result<(), BatchError> {
-    for sku in &changes.opened {
-        sqlx::query!("UPDATE stock SET opened_at = $3 WHERE pool_id = $1 AND sku_id = $2", pool.0, sku.0, now,)
-            .execute(&mut *conn)
-            .await?;
-    }
-    for (lot, units) in &changes.written_off {
-        let left = sqlx::query_scalar!(
-            r#"
-            UPDATE lots SET remaining_quantity = remaining_quantity - $3
-            WHERE pool_id = $1 AND lot_id = $2
-            RETURNING remaining_quantity
-            "#,
-            pool.0,
-            lot,
-            units,
-        )
-        .fetch_one(&mut *conn)
-        .await?;
-        sqlx::query!(
-            r#"
-            INSERT INTO lot_transactions (
-                pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason,
-                client_id, recorded_at
-            )
-            SELECT l.pool_id, l.lot_id, t.seq + 1, 'opening_count', NULL, -$3::bigint, $4, l.unit_cost, 'opening count',
-                l.client_id, $5
-            FROM lots AS l
-            JOIN lot_transactions AS t ON t.pool_id = l.pool_id AND t.lot_id = l.lot_id
-            WHERE l.pool_id = $1 AND l.lot_id = $2
-            ORDER BY t.seq DESC
-            LIMIT 1
-            "#,
-            pool.0,
-            lot,
-            units,
-            left,
-            now,
-        )
-        .execute(&mut *conn)
-        .await?;
-    }
-    for lot in &changes.lots {
-        insert_lot(conn, pool, lot).await?;
-    }
-    Ok(())
-}
-
-async fn insert_lot(conn: &mut PgConnection, pool: PoolId, lot: &LotRecord) -> Result<(), BatchError> {
-    let received = &lot.received;
-    sqlx::query!(
-        r#"
-        INSERT INTO lots (
-            pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost,
-            currency, received_date, expires_date, source, source_ref, client_id, recorded_at
-        )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-        "#,
-        pool.0,
-        lot.id.uuid,
-        lot.sku.0,
-        received.lot_code,
-        lot.origin,
-        lot.status,
-        received.quantity,
-        received.unit_cost,
-        received.currency,
-        received.received_date,
-        received.expires_date,
-        received.source,
-        received.source_ref,
-        lot.client.0,
-        lot.recorded_at,
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        r#"
-        INSERT INTO lot_transactions (
-            pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id,
-            recorded_at
-        )
-        VALUES ($1, $2, 1, 'receipt', $3, $4, $4, $5, $6, $7)
-        "#,
-        pool.0,
-        lot.id.uuid,
-        received.source_ref,
-        received.quantity,
-        received.unit_cost,
-        lot.client.0,
-        lot.recorded_at,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// Answers to be kept under their keys.

@@ -106,16 +106,6 @@ pub async fn fresh() -> TestDb {
     TestDb { name, owner_options, app_options }
 }
 
-/// An empty database, never migrated.
-pub async fn empty() -> TestDb {
-    let server = server().await;
-    let name = format!("e_{}", holdfast::ids::new_uuid().simple());
-    server.create_database(&name).await.unwrap();
-    let owner_options = server.options(&name);
-    let app_options = owner_options.clone().username(db::roles::APP_ROLE);
-    TestDb { name, owner_options, app_options }
-}
-
 /// The template, named by the hash of the migrations and made once under an advisory lock.
 async fn template(server: &Embedded) -> &'static str {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();

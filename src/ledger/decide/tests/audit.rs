@@ -69,7 +69,7 @@ fn check_entry(entry: &Entry) {
 fn check_balances(store: &Store) {
     for (sku, (balance, _)) in &store.stock {
         let sum = |of: fn(&Line) -> i64| -> i64 {
-            store.lines().filter(|(_, line)| line.sku == *sku).map(|(_, line)| of(line)).sum()
+            store.lines().filter(|(_, line)| line.sku == *sku && line.tracked).map(|(_, line)| of(line)).sum()
         };
         let lots: i64 = store.lots.values().filter(|lot| lot.sku == *sku).map(|lot| lot.remaining).sum();
         let open: i64 = store.oversells.iter().filter(|open| open.sku == *sku).map(|open| open.unresolved).sum();

@@ -17,6 +17,7 @@ mod audit;
 mod examples;
 mod model;
 mod reference;
+mod seen;
 mod store;
 
 const POOL: PoolId = PoolId(1);

@@ -156,7 +156,7 @@ impl Store {
     fn find_due(&self, sku: SkuId, now: DateTime<Utc>, page: usize) -> Due {
         let mut holds: Vec<(DateTime<Utc>, DueLine)> = self
             .lines()
-            .filter(|(_, line)| line.sku == sku && line.held > 0)
+            .filter(|(_, line)| line.sku == sku && line.tracked && line.held > 0)
             .map(|(r, line)| (r.expires_at, DueLine { line: line_ref(r, line), sku, held: line.held }))
             .collect();
         holds.sort_by_key(|(expires_at, due)| (*expires_at, due.line));

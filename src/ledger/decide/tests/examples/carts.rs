@@ -83,7 +83,7 @@ fn an_expired_hold_comes_back_under_its_reference_only_if_nobody_else_stands_und
 #[test]
 fn a_newer_hold_takes_over_the_units_of_the_one_it_supersedes() {
     let mut shop = Shop::with(&[("MUG", 5)]);
-    let older = shop.held(&[("MUG", 4)]);
+    let older = shop.held(&[("MUG", 1), ("MUG", 3)]);
     let newer = Hold { supersedes: Some(older), ..cart(&[("MUG", 5)]) };
     let strangers = Hold { owner: Some("Bob".to_owned()), ..newer.clone() };
     assert!(matches!(refused(shop.hold(strangers)), Refusal::SupersedesOtherOwner(id) if id == older));
@@ -94,7 +94,7 @@ fn a_newer_hold_takes_over_the_units_of_the_one_it_supersedes() {
     assert_eq!(shop.stored(successor).origin, Origin::Supersede);
     assert!(matches!(refused(shop.hold(newer)), Refusal::AlreadySuperseded { successor: by, .. } if by == successor));
 
-    assert_eq!(short(&refused(shop.commit(order(older)))), [(MUG, &[1][..], 4, 0)], "the old order is late");
+    assert_eq!(short(&refused(shop.commit(order(older)))), [(MUG, &[1, 2][..], 4, 0)], "the old order is late");
     shop.release(all_of(successor));
     let late = shown(shop.commit(order(older)));
     assert_eq!((late.origin, shop.numbers(MUG)), (Origin::LateCommit, (5, 0, 4)));
@@ -170,6 +170,25 @@ fn an_untracked_sku_is_held_without_counters() {
     assert!(shop.store.entries.iter().all(|entry| entry.sku == MUG));
     let receive = Command::Receive(Box::new(lot(77, "GIFT", 1)));
     assert!(matches!(refused(shop.run(SHOP, receive)), Refusal::Unprocessable(_)));
+}
+
+#[test]
+fn counters_stand_still_while_tracking_is_off() {
+    let mut shop = Shop::with(&[("MUG", 5)]);
+    let before = shop.held(&[("MUG", 2)]);
+    let mut mug = shop.catalogue.sku(MUG).unwrap().as_ref().clone();
+    mug.tracked = false;
+    shop.catalogue.put_sku(mug);
+    let (owned, freed) = (shop.held(&[("MUG", 9)]), shop.held(&[("MUG", 9)]));
+    let hold = Command::Hold(Hold { id: shop.id(), ..cart(&[("MUG", 9)]) });
+    let in_order_a = |id| Command::Commit(order(id));
+    let given_back = |release| Command::Release(release);
+    let one = Release { lines: named(&[(1, 1)]), ..all_of(before) };
+    let batch = [given_back(one), hold, in_order_a(owned), given_back(all_of(freed)), given_back(cancelled(owned))];
+    shop.store.run(&shop.catalogue, shop.now, &batch.map(|command| (SHOP, command)));
+    audit(&shop.store);
+    assert_eq!((shop.state(owned), shop.state(freed)), (State::Cancelled, State::Released));
+    assert_eq!(shop.numbers(MUG), (5, 1, 0), "only what was counted is given back");
 }
 
 #[test]

@@ -24,8 +24,31 @@ fn a_second_tender_takes_more_of_what_was_kept() {
         shown(shop.commit(Commit { lines: named(&[(1, total)]), remainder: Remainder::Keep, ..order(id) }));
         assert_eq!(shop.parts(id, 1), parts);
     }
+    shown(shop.commit(Commit { lines: named(&[(1, 4)]), ..order(id) }));
+    assert_eq!(shop.parts(id, 1), [1, 4, 0, 0, 0], "a commit that takes nothing releases nothing");
     shop.commit(order(id));
     assert_eq!((shop.state(id), shop.parts(id, 1)), (State::Committed, [0, 5, 0, 0, 0]));
+}
+
+#[test]
+fn giving_back_what_was_kept_leaves_what_the_order_owns() {
+    for lines in [None, named(&[(1, 3)])] {
+        let mut shop = Shop::with(&[("MUG", 9)]);
+        let id = shop.held(&[("MUG", 5)]);
+        shop.commit(Commit { lines: named(&[(1, 2)]), remainder: Remainder::Keep, ..order(id) });
+        shop.release(Release { lines, ..all_of(id) });
+        assert_eq!((shop.state(id), shop.parts(id, 1)), (State::Committed, [0, 2, 3, 0, 0]));
+    }
+    let mut shop = Shop::with(&[("MUG", 9)]);
+    let id = shop.held(&[("MUG", 5)]);
+    shop.commit(Commit { lines: named(&[(1, 2)]), remainder: Remainder::Keep, ..order(id) });
+    let four = named(&[(1, 4)]);
+    assert!(matches!(
+        refused(shop.release(Release { lines: four.clone(), ..all_of(id) })),
+        Refusal::ExceedsHeld { .. }
+    ));
+    shop.release(Release { lines: four, ..cancelled(id) });
+    assert_eq!(shop.parts(id, 1), [0, 1, 3, 0, 1], "a cancellation takes what is held first");
 }
 
 #[test]
@@ -117,11 +140,11 @@ fn only_what_has_not_shipped_is_cancelled() {
         let mut world = World::new(POOL, shop.now, &shop.catalogue);
         world.put_shelf(MUG, Shelf { balance, opened_at: at(0) });
         world.put_reservation(owned);
-        match decide(&mut world, SHOP, &Command::Release(cancelled(id))) {
-            Outcome::Refused(Refusal::InvalidTransition { state, .. }) => {
-                assert_eq!((shipped, state), (2, State::Fulfilled))
-            }
-            outcome => assert_eq!((shown(outcome).state, world.balance(MUG).committed), (state, 0)),
+        let outcome = decide(&mut world, SHOP, &Command::Release(cancelled(id)));
+        if shipped == 2 {
+            assert!(matches!(refused(outcome), Refusal::InvalidTransition { .. }), "what comes back is a return");
+        } else {
+            assert_eq!((shown(outcome).state, world.balance(MUG).committed), (state, 0));
         }
         let line = &world.reservation(id.uuid).unwrap().lines[0];
         assert_eq!((line.committed, line.cancelled), (shipped, 2 - shipped));
@@ -200,6 +223,11 @@ fn a_late_commit_claims_again_or_is_refused_or_backordered() {
         assert_eq!((reservation.state, reservation.expires_at), (State::Committed, shop.now));
         assert_eq!((shop.state(id), shop.numbers(MUG)), (State::Expired, (9, taken, 3)));
         assert_eq!(shop.open_oversells(), open.unwrap_or(0));
+        let story = shop.store.entries.iter().filter(|e| e.line.is_some_and(|l| l.reservation == reservation.id.uuid));
+        let kinds: Vec<_> = story.map(|entry| entry.kind).collect();
+        let told: &[EntryKind] =
+            if open.is_some() { &[EntryKind::Claim] } else { &[EntryKind::Hold, EntryKind::Commit] };
+        assert_eq!(kinds, told, "what is covered is checked like any hold");
     }
 }
 
@@ -235,10 +263,26 @@ fn extending_an_expired_hold_is_a_new_claim_that_may_be_refused() {
     let again = shown(shop.extend(id, Some(90)));
     assert_eq!((again.origin, again.replaces, again.state), (Origin::Extension, Some(id), State::Held));
     assert_eq!((again.expires_at, again.max_expires_at), (at(60 + 90), at(60 + 180)));
-    assert_eq!((shop.state(id), shop.numbers(MUG)), (State::Expired, (9, 9, 0)));
+    assert_eq!((shop.stored(id).state, shop.numbers(MUG)), (State::Expired, (9, 9, 0)));
     assert_eq!(shown(shop.extend(id, None)).id, again.id, "once");
     shop.commit(order(again.id));
     assert!(matches!(refused(shop.extend(again.id, None)), Refusal::InvalidTransition { .. }));
+}
+
+#[test]
+fn a_late_extension_follows_the_catalogue_of_today() {
+    let mut shop = Shop::with(&[("MUG", 9)]);
+    let id = shop.held(&[("MUG", 1), ("MUG", 1)]);
+    shop.wait(60);
+    let Refusal::Unprocessable(violations) = refused(shop.extend(id, Some(181))) else { panic!("beyond the longest") };
+    assert_eq!(violations[0].rule, Rule::TtlAboveLongest { longest_seconds: 180 });
+    let today = shop.catalogue.sku(MUG).unwrap().as_ref().clone();
+    shop.catalogue.put_sku(Sku { tracked_since_at: shop.now, ..today.clone() });
+    let refusal = refused(shop.extend(id, None));
+    assert!(matches!(refusal, Refusal::OpeningCountRequired(skus) if skus == [MUG]));
+    shop.catalogue.put_sku(Sku { status: SkuStatus::Retired, ..today });
+    let Refusal::Unprocessable(violations) = refused(shop.extend(id, None)) else { panic!("retired") };
+    assert_eq!(violations[0].rule, Rule::RetiredSku("MUG".to_owned()));
 }
 
 #[test]

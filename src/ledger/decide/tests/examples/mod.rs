@@ -7,7 +7,7 @@ use super::store::Store;
 use super::{
     GIFT, HAT, MUG, POOL, SHOP, TEA, WEBHOOK, at, catalogue, lot, policy_of, put_policy, reservation_id, tick,
 };
-use crate::catalog::{Catalogue, Policy, SkuStatus};
+use crate::catalog::{Catalogue, Policy, Sku, SkuStatus};
 use crate::ids::{ClientId, ReservationId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::command::{
@@ -15,6 +15,7 @@ use crate::ledger::command::{
     Remainder,
 };
 use crate::ledger::decide::decide;
+use crate::ledger::entry::EntryKind;
 use crate::ledger::outcome::{Exceeded, Outcome, Refusal, Rule, Shortfall, Violation};
 use crate::ledger::world::{Shelf, World};
 use crate::reservations::state::{Origin, Reservation, State};
@@ -136,6 +137,7 @@ fn cart(lines: &[(&str, i64)]) -> Hold {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a command names lines optionally")]
 fn named(lines: &[(i16, i64)]) -> Option<Vec<LineQuantity>> {
     Some(lines.iter().map(|(line, quantity)| LineQuantity { line: *line, quantity: *quantity }).collect())
 }
