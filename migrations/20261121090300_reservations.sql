@@ -102,6 +102,11 @@ CREATE UNIQUE INDEX stock_entries_one_closing_per_line
 ON stock_entries (pool_id, reservation_id, line)
 WHERE closes_line;
 
+-- What happened to a line between opening and closing, for the audit; few entries qualify.
+CREATE INDEX stock_entries_between_by_line
+ON stock_entries (pool_id, reservation_id, line)
+WHERE NOT closes_line AND kind IN ('commit', 'release', 'expire', 'cancel');
+
 CREATE TABLE oversells (
     pool_id bigint NOT NULL,
     oversell_id uuid NOT NULL,

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod audit;
 mod availability;
 mod catalogue;
 mod cli;
