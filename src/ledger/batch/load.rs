@@ -52,7 +52,8 @@ pub(super) struct References {
     pub names: Vec<String>,
 }
 
-/// The named reservations, those that replaced them, and the holders of the named references.
+/// The named reservations, those that replaced them, who holds their references now (a late claim would want them), and
+/// the holders of the named references.
 pub(super) async fn find_reservation_ids(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -64,7 +65,7 @@ pub(super) async fn find_reservation_ids(
         ids.extend(
             sqlx::query_scalar!(
                 r#"
-                SELECT r.reservation_id
+                SELECT r.reservation_id AS "reservation_id!"
                 FROM unnest($2::uuid[]) AS u (replaces_id)
                 CROSS JOIN LATERAL (
                     SELECT reservation_id
@@ -72,6 +73,25 @@ pub(super) async fn find_reservation_ids(
                     WHERE pool_id = $1 AND replaces_id IS NOT NULL AND replaces_id = u.replaces_id
                     OFFSET 0
                 ) AS r
+                UNION ALL
+                SELECT h.reservation_id
+                FROM unnest($2::uuid[]) AS u (reservation_id)
+                CROSS JOIN LATERAL (
+                    SELECT client_id, client_reference
+                    FROM reservations
+                    WHERE pool_id = $1 AND reservation_id = u.reservation_id AND client_reference IS NOT NULL
+                    LIMIT 1
+                ) AS r
+                CROSS JOIN LATERAL (
+                    SELECT reservation_id
+                    FROM reservations
+                    WHERE pool_id = $1
+                        AND client_id = r.client_id
+                        AND client_reference = r.client_reference
+                        AND client_reference IS NOT NULL
+                        AND state IN ('held', 'committed', 'fulfilled', 'reconciled')
+                    LIMIT 1
+                ) AS h
                 "#,
                 pool.0,
                 reservations,

@@ -15,6 +15,10 @@ pub(super) async fn write(
     now: DateTime<Utc>,
     changes: &Changes,
 ) -> Result<(), BatchError> {
+    // A lot that came in the same batch may be among those that a count writes off.
+    for lot in &changes.lots {
+        insert_lot(conn, pool, lot).await?;
+    }
     for sku in &changes.opened {
         sqlx::query!("UPDATE stock SET opened_at = $3 WHERE pool_id = $1 AND sku_id = $2", pool.0, sku.0, now,)
             .execute(&mut *conn)
@@ -55,9 +59,6 @@ pub(super) async fn write(
         )
         .execute(&mut *conn)
         .await?;
-    }
-    for lot in &changes.lots {
-        insert_lot(conn, pool, lot).await?;
     }
     Ok(())
 }

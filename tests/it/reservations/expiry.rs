@@ -201,3 +201,20 @@ async fn a_person_is_erased_from_every_pool_and_row_and_the_quantities_stay() {
     assert_eq!((read.at("/owner"), read.at("/metadata"), line(&read, 1)[3]), (Value::Null, Value::Null, 2));
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_commit_leaves_its_reference_to_the_cart_that_carries_it_now() {
+    let app = TestApp::start().await;
+    app.stock("TEA", 5).await;
+    let cart = json!({"lines": [{"sku": "TEA", "quantity": 1}], "client_reference": "cart-1", "ttl_seconds": 60});
+    let older = app.client.post("/reservations", &cart).await.expect(201).id();
+    app.advance(61);
+    let newer = app.client.post("/reservations", &cart).await.expect(201).id();
+    let order = json!({"order_ref": "1001"});
+    let late = app.client.post(&format!("/reservations/{older}/commit"), &order).await.expect(200);
+    assert_eq!(late.at("/late_commit"), json!(true));
+    assert_eq!(late.at("/client_reference"), json!(null));
+    let seen = app.client.get(&format!("/reservations/{newer}")).await.expect(200);
+    assert_eq!((seen.at("/state"), seen.at("/client_reference")), (json!("held"), json!("cart-1")));
+    app.finish().await;
+}
