@@ -8,10 +8,10 @@
 //! key. Each page is one read-only `REPEATABLE READ` transaction and both sides of a comparison are read inside it, so
 //! a transaction that commits meanwhile is seen whole or not at all, and nobody is blocked. One snapshot for the whole
 //! run was refused: it would keep vacuum away from the hottest rows for minutes. Ranges end where a page of rows ends,
-//! not where the rows of one SKU do: only the sums of [`balances`] read all claims on a SKU at once.
+//! not where the rows of one SKU do: only the sums of `balances` read all claims on a SKU at once.
 //!
 //! **Cost.** A handful of statements per page; checks that share rows share a statement, and none runs once per row.
-//! The comparisons of [`unique`] are the exception to pages: one pass over a whole pool each.
+//! The comparisons of `unique` are the exception to pages: one pass over a whole pool each.
 //!
 //! Deliberately absent: repair, rows of a pool that is not in `pools`, the definitions of guards (a constraint of the
 //! same name that says something else passes), and any judgement on what upstream systems say.
