@@ -176,17 +176,18 @@ pub(super) async fn ensure_stock(
     skus: &[i64],
     clock: &Clock,
 ) -> sqlx::Result<()> {
+    // The database's clock: SKUs are tracked since a moment of it, and a new shelf is opened after that.
+    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?;
     sqlx::query!(
         r#"
         INSERT INTO stock (pool_id, sku_id, on_hand, quarantined, held, committed, seq, opened_at, updated_at)
-        SELECT $1, u.sku_id, 0, 0, 0, 0, 0, now.at, now.at
+        SELECT $1, u.sku_id, 0, 0, 0, 0, 0, $3, $3
         FROM unnest($2::bigint[]) AS u (sku_id)
-        CROSS JOIN (SELECT clock_timestamp() + make_interval(secs => $3) AS at) AS now
         ON CONFLICT (pool_id, sku_id) DO NOTHING
         "#,
         pool.0,
         skus,
-        clock.offset_seconds(),
+        clock.at(now),
     )
     .execute(conn)
     .await?;
