@@ -119,7 +119,6 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
         render: Arc::new(Answers { projection: Arc::clone(&projection) }),
         observer: Arc::new(Watcher { projection: Arc::clone(&projection) }),
         ready: 0.into(),
-        waiting: 0.into(),
         stopping: false.into(),
     };
     let app = Arc::new(App {

@@ -66,12 +66,6 @@ impl IdempotencyKey {
         hash.update(serde_json::to_vec(canonical).unwrap_or_default());
         Key { key: self.key, fingerprint: hash.finalize().into() }
     }
-
-    /// The caller's key.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.key
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The accept loop. Our own, because `axum::serve` waits for ever for a header that never ends.
 //!
-//! Bounds: time to send a header, number of connections, idle time. The library's header timeout begins only after the
+//! Bounds: time to send a header, number of connections. The library's header timeout begins only after the
 //! bytes that tell HTTP/1 from HTTP/2, so a connection that never gets to a first request has a deadline of its own. On
 //! shutdown the listener closes first, connections finish what they have begun, then the rest is cut off.
 

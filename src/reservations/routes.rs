@@ -30,7 +30,6 @@ use crate::http::query::Query;
 use crate::http::submit::{Request, submit};
 use crate::ids::{PoolId, ReservationId};
 use crate::ledger::command::Command;
-use crate::ledger::lanes::hint_of_reservation;
 use crate::lifecycle::detached;
 
 /// Routes of this room.
@@ -133,7 +132,7 @@ fn on(
     uri: Uri,
     id: ReservationId,
 ) -> Request {
-    Request { client: caller.client, key, id: request_id, uri, pool: id.pool, hint: hint_of_reservation(id) }
+    Request { client: caller.client, key, id: request_id, uri, pool: id.pool, hint: id.lane_hint() }
 }
 
 /// One reservation.

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::ids::{PoolId, ReservationId};
 use crate::ledger::command::{Command, Expire};
-use crate::ledger::lanes::hint_of_reservation;
 use crate::ledger::submission::Submission;
 use crate::ledger::world::HOUSE;
 
@@ -65,7 +64,7 @@ async fn close(app: &Arc<App>, pool: PoolId, due: &[(Uuid, DateTime<Utc>)]) -> u
             instance: "".into(),
             command: Command::Expire(Expire { id }),
         };
-        app.lanes.submit(submission, hint_of_reservation(id))
+        app.lanes.submit(submission, id.lane_hint())
     });
     let answers = futures_util::future::join_all(submissions).await;
     answers.into_iter().flatten().count()

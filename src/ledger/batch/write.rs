@@ -57,22 +57,50 @@ fn small(quantity: i64) -> i32 {
     i32::try_from(quantity).unwrap_or(i32::MAX)
 }
 
+/// Many reservations as columns.
+struct ReservationColumns<'r> {
+    ids: Vec<Uuid>,
+    clients: Vec<i64>,
+    states: Vec<&'r str>,
+    origins: Vec<&'r str>,
+    references: Vec<Option<&'r str>>,
+    owners: Vec<Option<&'r str>>,
+    orders: Vec<Option<&'r str>>,
+    metadata: Vec<Option<&'r serde_json::Value>>,
+    replaces: Vec<Option<Uuid>>,
+    created: Vec<DateTime<Utc>>,
+    expires: Vec<DateTime<Utc>>,
+    longest: Vec<DateTime<Utc>>,
+    committed: Vec<Option<DateTime<Utc>>>,
+    closed: Vec<Option<DateTime<Utc>>>,
+    reasons: Vec<Option<&'r str>>,
+}
+
+impl<'r> ReservationColumns<'r> {
+    fn of(reservations: &'r [Reservation]) -> Self {
+        let all = || reservations.iter();
+        Self {
+            ids: all().map(|r| r.id.uuid).collect(),
+            clients: all().map(|r| r.client.0).collect(),
+            states: all().map(|r| r.state.as_str()).collect(),
+            origins: all().map(|r| r.origin.as_str()).collect(),
+            references: all().map(|r| r.client_reference.as_deref()).collect(),
+            owners: all().map(|r| r.owner.as_deref()).collect(),
+            orders: all().map(|r| r.order_ref.as_deref()).collect(),
+            metadata: all().map(|r| r.metadata.as_ref()).collect(),
+            replaces: all().map(|r| r.replaces.map(|id| id.uuid)).collect(),
+            created: all().map(|r| r.created_at).collect(),
+            expires: all().map(|r| r.expires_at).collect(),
+            longest: all().map(|r| r.max_expires_at).collect(),
+            committed: all().map(|r| r.committed_at).collect(),
+            closed: all().map(|r| r.closed_at).collect(),
+            reasons: all().map(|r| r.closed_reason.as_deref()).collect(),
+        }
+    }
+}
+
 async fn insert_reservations(conn: &mut PgConnection, pool: PoolId, made: &[Reservation]) -> Result<(), BatchError> {
-    let ids: Vec<Uuid> = made.iter().map(|r| r.id.uuid).collect();
-    let clients: Vec<i64> = made.iter().map(|r| r.client.0).collect();
-    let states: Vec<&str> = made.iter().map(|r| r.state.as_str()).collect();
-    let origins: Vec<&str> = made.iter().map(|r| r.origin.as_str()).collect();
-    let references: Vec<Option<&str>> = made.iter().map(|r| r.client_reference.as_deref()).collect();
-    let owners: Vec<Option<&str>> = made.iter().map(|r| r.owner.as_deref()).collect();
-    let orders: Vec<Option<&str>> = made.iter().map(|r| r.order_ref.as_deref()).collect();
-    let metadata: Vec<Option<&serde_json::Value>> = made.iter().map(|r| r.metadata.as_ref()).collect();
-    let replaces: Vec<Option<Uuid>> = made.iter().map(|r| r.replaces.map(|id| id.uuid)).collect();
-    let created: Vec<DateTime<Utc>> = made.iter().map(|r| r.created_at).collect();
-    let expires: Vec<DateTime<Utc>> = made.iter().map(|r| r.expires_at).collect();
-    let longest: Vec<DateTime<Utc>> = made.iter().map(|r| r.max_expires_at).collect();
-    let committed: Vec<Option<DateTime<Utc>>> = made.iter().map(|r| r.committed_at).collect();
-    let closed: Vec<Option<DateTime<Utc>>> = made.iter().map(|r| r.closed_at).collect();
-    let reasons: Vec<Option<&str>> = made.iter().map(|r| r.closed_reason.as_deref()).collect();
+    let c = ReservationColumns::of(made);
     sqlx::query!(
         r#"
         INSERT INTO reservations (
@@ -87,21 +115,21 @@ async fn insert_reservations(conn: &mut PgConnection, pool: PoolId, made: &[Rese
         ) AS u
         "#,
         pool.0,
-        &ids,
-        &clients,
-        &states as &[&str],
-        &origins as &[&str],
-        &references as &[Option<&str>],
-        &owners as &[Option<&str>],
-        &orders as &[Option<&str>],
-        &metadata as &[Option<&serde_json::Value>],
-        &replaces as &[Option<Uuid>],
-        &created,
-        &expires,
-        &longest,
-        &committed as &[Option<DateTime<Utc>>],
-        &closed as &[Option<DateTime<Utc>>],
-        &reasons as &[Option<&str>],
+        &c.ids,
+        &c.clients,
+        &c.states as &[&str],
+        &c.origins as &[&str],
+        &c.references as &[Option<&str>],
+        &c.owners as &[Option<&str>],
+        &c.orders as &[Option<&str>],
+        &c.metadata as &[Option<&serde_json::Value>],
+        &c.replaces as &[Option<Uuid>],
+        &c.created,
+        &c.expires,
+        &c.longest,
+        &c.committed as &[Option<DateTime<Utc>>],
+        &c.closed as &[Option<DateTime<Utc>>],
+        &c.reasons as &[Option<&str>],
     )
     .execute(conn)
     .await?;
@@ -254,21 +282,7 @@ async fn expire_lines(conn: &mut PgConnection, pool: PoolId, due: &[DueLine]) ->
 
 /// Compare-and-set: a reservation that is terminal by now is nobody's to change.
 async fn update_reservations(conn: &mut PgConnection, pool: PoolId, changed: &[Reservation]) -> Result<(), BatchError> {
-    let ids: Vec<Uuid> = changed.iter().map(|r| r.id.uuid).collect();
-    let clients: Vec<i64> = changed.iter().map(|r| r.client.0).collect();
-    let states: Vec<&str> = changed.iter().map(|r| r.state.as_str()).collect();
-    let origins: Vec<&str> = changed.iter().map(|r| r.origin.as_str()).collect();
-    let references: Vec<Option<&str>> = changed.iter().map(|r| r.client_reference.as_deref()).collect();
-    let owners: Vec<Option<&str>> = changed.iter().map(|r| r.owner.as_deref()).collect();
-    let orders: Vec<Option<&str>> = changed.iter().map(|r| r.order_ref.as_deref()).collect();
-    let metadata: Vec<Option<&serde_json::Value>> = changed.iter().map(|r| r.metadata.as_ref()).collect();
-    let replaces: Vec<Option<Uuid>> = changed.iter().map(|r| r.replaces.map(|id| id.uuid)).collect();
-    let created: Vec<DateTime<Utc>> = changed.iter().map(|r| r.created_at).collect();
-    let expires: Vec<DateTime<Utc>> = changed.iter().map(|r| r.expires_at).collect();
-    let longest: Vec<DateTime<Utc>> = changed.iter().map(|r| r.max_expires_at).collect();
-    let committed: Vec<Option<DateTime<Utc>>> = changed.iter().map(|r| r.committed_at).collect();
-    let closed: Vec<Option<DateTime<Utc>>> = changed.iter().map(|r| r.closed_at).collect();
-    let reasons: Vec<Option<&str>> = changed.iter().map(|r| r.closed_reason.as_deref()).collect();
+    let c = ReservationColumns::of(changed);
     let done = sqlx::query!(
         r#"
         INSERT INTO reservations (
@@ -291,21 +305,21 @@ async fn update_reservations(conn: &mut PgConnection, pool: PoolId, changed: &[R
         WHERE reservations.state IN ('held', 'committed')
         "#,
         pool.0,
-        &ids,
-        &clients,
-        &states as &[&str],
-        &origins as &[&str],
-        &references as &[Option<&str>],
-        &owners as &[Option<&str>],
-        &orders as &[Option<&str>],
-        &metadata as &[Option<&serde_json::Value>],
-        &replaces as &[Option<Uuid>],
-        &created,
-        &expires,
-        &longest,
-        &committed as &[Option<DateTime<Utc>>],
-        &closed as &[Option<DateTime<Utc>>],
-        &reasons as &[Option<&str>],
+        &c.ids,
+        &c.clients,
+        &c.states as &[&str],
+        &c.origins as &[&str],
+        &c.references as &[Option<&str>],
+        &c.owners as &[Option<&str>],
+        &c.orders as &[Option<&str>],
+        &c.metadata as &[Option<&serde_json::Value>],
+        &c.replaces as &[Option<Uuid>],
+        &c.created,
+        &c.expires,
+        &c.longest,
+        &c.committed as &[Option<DateTime<Utc>>],
+        &c.closed as &[Option<DateTime<Utc>>],
+        &c.reasons as &[Option<&str>],
     )
     .execute(conn)
     .await?;

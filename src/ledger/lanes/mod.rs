@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::cache::CatalogueCache;
 use crate::clock::Clock;
-use crate::ids::{PoolId, ReservationId, SkuId};
+use crate::ids::{PoolId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::submission::{Answer, Render, Submission};
@@ -62,7 +62,6 @@ pub(crate) struct Shared {
     pub render: Render,
     pub observer: Arc<dyn Observer>,
     pub ready: AtomicUsize,
-    pub waiting: AtomicUsize,
     pub stopping: AtomicBool,
 }
 
@@ -134,9 +133,7 @@ impl Lanes {
                 mpsc::error::TrySendError::Closed(_) => LaneError::ShuttingDown,
             }
         })?;
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let answered = tokio::time::timeout(self.shared.settings.patience, receiver).await;
-        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         match answered {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(LaneError::Unavailable),
@@ -165,10 +162,4 @@ pub fn hint_of_sku(code: &str) -> u8 {
     let folded = hash ^ (hash >> 32);
     let folded = folded ^ (folded >> 16);
     ((folded ^ (folded >> 8)) & 0xff) as u8
-}
-
-/// The lane hint that a reservation id carries.
-#[must_use]
-pub fn hint_of_reservation(id: ReservationId) -> u8 {
-    id.lane_hint()
 }
