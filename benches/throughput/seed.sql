@@ -17,17 +17,19 @@ FROM skus
 ORDER BY sku_id;
 INSERT INTO lots (
     pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
-    received_date, source, source_ref, client_id, recorded_at
+    received_date, source, source_ref, client_id, recorded_at, quarantined_quantity, cost_provisional
 )
 SELECT
     1, gen_random_uuid(), sku_id, 'LOT-' || sku_id, 'receipt', 'available', on_hand, on_hand, 1, 'EUR',
-    current_date, 'benchmark', 'LOT-' || sku_id, 1, now()
+    current_date, 'benchmark', 'LOT-' || sku_id, 1, now(), 0, false
 FROM stock
 ORDER BY sku_id;
 INSERT INTO lot_transactions (
-    pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id, recorded_at
+    pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id, recorded_at,
+    quarantined_delta, business_date, value_delta
 )
-SELECT 1, lot_id, 1, 'receipt', source_ref, received_quantity, received_quantity, unit_cost, client_id, recorded_at
+SELECT 1, lot_id, 1, 'receipt', source_ref, received_quantity, received_quantity, unit_cost, client_id, recorded_at,
+    0, received_date, received_quantity * unit_cost
 FROM lots;
 INSERT INTO stock_entries (
     pool_id, sku_id, seq, kind, on_hand_delta, quarantined_delta, held_delta, committed_delta, on_hand_after,

@@ -8,20 +8,30 @@ BEGIN
     GRANT USAGE ON SCHEMA public TO holdfast_app;
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO holdfast_app;
     -- Append-only.
-    GRANT INSERT ON stock_entries, lot_transactions TO holdfast_app;
+    GRANT INSERT ON stock_entries, lot_transactions, depletions, fulfilments, shipments, snapshot_skus TO holdfast_app;
+    GRANT INSERT ON returns, return_lines, return_lots TO holdfast_app;
     -- The catalogue and the keys are edited, never deleted.
     GRANT INSERT, UPDATE ON pools, classes, skus, clients, api_keys TO holdfast_app;
     GRANT UPDATE (revision) ON catalogue_revision TO holdfast_app;
     -- Balances and claims: only what moves.
     GRANT INSERT ON stock, reservations, reservation_lines, lots, oversells TO holdfast_app;
-    GRANT UPDATE (on_hand, quarantined, held, committed, seq, opened_at, updated_at) ON stock TO holdfast_app;
+    GRANT UPDATE (on_hand, quarantined, held, committed, seq, opened_at, updated_at, next_expires_date)
+        ON stock TO holdfast_app;
     GRANT UPDATE (state, order_ref, owner, metadata, expires_at, committed_at, closed_at, closed_reason)
         ON reservations TO holdfast_app;
     GRANT UPDATE (
         held_quantity, committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity,
         expires_at
     ) ON reservation_lines TO holdfast_app;
-    GRANT UPDATE (remaining_quantity, status) ON lots TO holdfast_app;
+    GRANT UPDATE (remaining_quantity, status, quarantined_quantity, quarantine_reason, unit_cost, cost_provisional)
+        ON lots TO holdfast_app;
+    -- Shipments, what is open of them, and the days that close.
+    GRANT INSERT ON shipment_lines, discrepancies, lot_shortages, snapshots, transfers TO holdfast_app;
+    GRANT UPDATE (
+        covered_quantity, fulfilled_quantity, depleted_quantity, returned_quantity, snapshot_date, voided_at
+    ) ON shipment_lines TO holdfast_app;
+    GRANT UPDATE (settled_quantity, voided_quantity, closed_at) ON discrepancies, lot_shortages TO holdfast_app;
+    GRANT UPDATE (status, closed_at) ON snapshots, transfers TO holdfast_app;
     GRANT UPDATE (resolved_quantity, resolved_at) ON oversells TO holdfast_app;
     -- Outcomes are final; old ones are purged.
     GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;

@@ -41,10 +41,10 @@ pub(super) async fn write(
             r#"
             INSERT INTO lot_transactions (
                 pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason,
-                client_id, recorded_at
+                client_id, recorded_at, quarantined_delta
             )
             SELECT l.pool_id, l.lot_id, t.seq + 1, 'opening_count', NULL, -$3::bigint, $4, l.unit_cost, 'opening count',
-                l.client_id, $5
+                l.client_id, $5, 0
             FROM lots AS l
             JOIN lot_transactions AS t ON t.pool_id = l.pool_id AND t.lot_id = l.lot_id
             WHERE l.pool_id = $1 AND l.lot_id = $2
@@ -69,9 +69,10 @@ async fn insert_lot(conn: &mut PgConnection, pool: PoolId, lot: &LotRecord) -> R
         r#"
         INSERT INTO lots (
             pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost,
-            currency, received_date, expires_date, source, source_ref, client_id, recorded_at
+            currency, received_date, expires_date, source, source_ref, client_id, recorded_at, quarantined_quantity,
+            cost_provisional
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, false)
         "#,
         pool.0,
         lot.id.uuid,
@@ -95,9 +96,9 @@ async fn insert_lot(conn: &mut PgConnection, pool: PoolId, lot: &LotRecord) -> R
         r#"
         INSERT INTO lot_transactions (
             pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id,
-            recorded_at
+            recorded_at, quarantined_delta
         )
-        VALUES ($1, $2, 1, 'receipt', $3, $4, $4, $5, $6, $7)
+        VALUES ($1, $2, 1, 'receipt', $3, $4, $4, $5, $6, $7, 0)
         "#,
         pool.0,
         lot.id.uuid,

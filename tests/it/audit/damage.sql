@@ -19,11 +19,12 @@ UPDATE stock SET quarantined = -1 WHERE pool_id = :pool AND sku_id = 11;
 -- entries_in_bounds, ledger_adds_up
 UPDATE stock_entries SET quarantined_after = 6 WHERE pool_id = :pool AND sku_id = 12 AND seq = 3;
 -- lots_in_bounds
-INSERT INTO lot_transactions
-SELECT pool_id, lot_id, 2, 'opening_count', NULL, 5, 15, 1, NULL, 1, now()
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
+SELECT pool_id, lot_id, 2, 'opening_count', NULL, 5, 15, 1, NULL, 1, now(), 0, current_date, 0
 FROM lots WHERE pool_id = :pool AND source_ref = 'po-1'
 UNION ALL
-SELECT pool_id, lot_id, 3, 'opening_count', NULL, -5, 10, 1, NULL, 1, now()
+SELECT pool_id, lot_id, 3, 'opening_count', NULL, -5, 10, 1, NULL, 1, now(), 0, current_date, 0
 FROM lots WHERE pool_id = :pool AND source_ref = 'po-1';
 -- ledger_gapless
 DELETE FROM stock_entries WHERE pool_id = :pool AND sku_id = 15 AND seq = 1;
@@ -135,9 +136,10 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000003
 UPDATE reservation_lines SET requested_quantity = 2147483647
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010';
 -- lots_deplete_once_a_day
-INSERT INTO lot_transactions
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
 SELECT pool_id, lot_id, seq, row_source, CASE row_source WHEN 'snapshot_depletion' THEN '20260101' END, delta, remaining,
-    1, NULL, 1, now()
+    1, NULL, 1, now(), 0, current_date, 0
 FROM lots, (VALUES
 (2, 'snapshot_depletion', -1, 9), (3, 'snapshot_depletion', -1, 8), (4, 'opening_count', 2, 10)
 ) AS moved (seq, row_source, delta, remaining)
@@ -148,16 +150,18 @@ UPDATE lot_transactions SET seq = 3 WHERE pool_id = :pool AND seq = 2;
 UPDATE lot_transactions SET remaining_after = 9 WHERE pool_id = :pool AND quantity_delta = 10;
 -- lots_open_with_what_was_received
 UPDATE lot_transactions SET quantity_delta = 9, remaining_after = 9 WHERE pool_id = :pool AND quantity_delta = 10;
-INSERT INTO lot_transactions
-SELECT pool_id, lot_id, 2, 'opening_count', NULL, 1, 10, 1, NULL, 1, now()
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
+SELECT pool_id, lot_id, 2, 'opening_count', NULL, 1, 10, 1, NULL, 1, now(), 0, current_date, 0
 FROM lots WHERE pool_id = :pool AND source_ref = 'po-1';
 -- lot_transactions_sum_to_remaining
 UPDATE lots SET remaining_quantity = received_quantity - 2 - (origin = 'receipt')::int
 WHERE pool_id = :pool AND sku_id = 15;
 UPDATE lots SET remaining_quantity = 2 WHERE pool_id = :pool AND origin = 'opening_count';
 -- lot_references_exist
-INSERT INTO lot_transactions
-VALUES (:pool, gen_random_uuid(), 1, 'receipt', NULL, 1, 1, 1, NULL, 1, now());
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
+VALUES (:pool, gen_random_uuid(), 1, 'receipt', NULL, 1, 1, 1, NULL, 1, now(), 0, current_date, 0);
 -- lots_match_on_hand
 WITH lot AS (
     INSERT INTO lots
@@ -165,5 +169,6 @@ WITH lot AS (
     FROM lots AS l WHERE pool_id = :pool AND source_ref = 'po-2'
     RETURNING *
 )
-INSERT INTO lot_transactions
-SELECT pool_id, lot_id, 1, 'receipt', NULL, 5, 5, 1, NULL, 1, now() FROM lot;
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
+SELECT pool_id, lot_id, 1, 'receipt', NULL, 5, 5, 1, NULL, 1, now(), 0, current_date, 0 FROM lot;

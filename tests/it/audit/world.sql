@@ -5,10 +5,10 @@ INSERT INTO stock VALUES
 
 INSERT INTO lots (
     pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
-    received_date, source, source_ref, client_id, recorded_at
+    received_date, source, source_ref, client_id, recorded_at, quarantined_quantity, cost_provisional
 )
 SELECT :pool, lot_id::uuid, sku_id, 'L', origin, 'available', received, remaining, 1, 'EUR',
-    current_date, 'api', source_ref, 1, now()
+    current_date, 'api', source_ref, 1, now(), 0, false
 FROM (VALUES
 ('00000000-0000-7000-8000-000000000001', 11, 'receipt', 10, 10, 'po-1'),
 ('00000000-0000-7000-8000-000000000002', 12, 'receipt', 5, 5, 'po-2'),
@@ -17,9 +17,10 @@ FROM (VALUES
 ) AS lot (lot_id, sku_id, origin, received, remaining, source_ref);
 
 INSERT INTO lot_transactions (
-    pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id, recorded_at
+    pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, client_id, recorded_at,
+    quarantined_delta, business_date, value_delta
 )
-SELECT :pool, lot_id::uuid, seq, row_source, NULL, delta, remaining, 1, 1, now()
+SELECT :pool, lot_id::uuid, seq, row_source, NULL, delta, remaining, 1, 1, now(), 0, current_date, delta
 FROM (VALUES
 ('00000000-0000-7000-8000-000000000001', 1, 'receipt', 10, 10),
 ('00000000-0000-7000-8000-000000000002', 1, 'receipt', 5, 5),
