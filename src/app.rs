@@ -25,7 +25,6 @@ use crate::ids::{ClientId, PoolId, SkuId};
 use crate::jobs::Intervals;
 use crate::keys::cache::KeyCache;
 use crate::ledger::balance::Balance;
-use crate::ledger::command::Command;
 use crate::ledger::lanes::{LaneSettings, Lanes, Observer, Shared};
 use crate::ledger::outcome::Outcome;
 use crate::ledger::submission::{Key, Submission};
@@ -252,15 +251,7 @@ impl Observer for Watcher {
     }
 
     fn decided(&self, submission: &Submission, outcome: &Outcome, now: DateTime<Utc>) {
-        let command = match submission.command {
-            Command::Hold(_) => "hold",
-            Command::Commit(_) => "commit",
-            Command::Release(_) => "release",
-            Command::Extend(_) => "extend",
-            Command::Expire(_) => "expire",
-            Command::Receive(_) => "receive",
-            Command::OpeningCount(_) => "opening_count",
-        };
+        let command = submission.command.name();
         if let Outcome::Counted { sku, .. } = outcome {
             self.projection.reread(submission.pool, *sku);
         }

@@ -15,6 +15,7 @@ pub mod batch;
 pub mod command;
 pub mod decide;
 pub mod entry;
+pub mod goods;
 pub mod lanes;
 pub mod outcome;
 pub mod submission;

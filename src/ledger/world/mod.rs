@@ -5,15 +5,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::catalog::{Catalogue, Policy, Sku};
 use crate::ids::{ClientId, PoolId, SkuId};
 use crate::ledger::balance::{Balance, Delta};
 use crate::ledger::entry::{Entry, EntryKind, LineRef};
+use crate::ledger::goods::{GoodsChanges, LotStatus, OpenLot};
 use crate::ledger::outcome::LotRecord;
 use crate::reservations::state::{Origin, Reservation, State};
+
+mod goods;
+
+use goods::Goods;
 
 /// The balance row of one SKU, locked.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +27,8 @@ pub struct Shelf {
     pub balance: Balance,
     /// When it was last opened by a receipt or an opening count.
     pub opened_at: DateTime<Utc>,
+    /// The earliest expiry of its lots that are for sale.
+    pub next_expires_date: Option<NaiveDate>,
 }
 
 /// Holds on one SKU that are past their expiry and not swept yet.
@@ -82,8 +89,8 @@ pub struct Changes {
     pub expired_lines: Vec<DueLine>,
     /// New lots.
     pub lots: Vec<LotRecord>,
-    /// Lots whose rest is written off, by an opening count.
-    pub written_off: Vec<(Uuid, i64)>,
+    /// What happens to lots, shipments and returns.
+    pub goods: GoodsChanges,
     /// SKUs opened by a count.
     pub opened: Vec<SkuId>,
     /// Oversells opened and resolved, in order.
@@ -107,6 +114,7 @@ pub(super) struct Posting {
     pub closes_line: bool,
     pub policy: Option<(i64, i64)>,
     pub lot: Option<Uuid>,
+    pub shipment: Option<Uuid>,
     pub reason: Option<String>,
 }
 
@@ -126,7 +134,7 @@ pub struct World<'a> {
     references: HashMap<(ClientId, String), Uuid>,
     due: HashMap<SkuId, Due>,
     lots_by_source_ref: HashMap<(String, String), LotRecord>,
-    open_lots: HashMap<SkuId, Vec<(Uuid, i64)>>,
+    goods: Goods,
     wanted: BTreeSet<SkuId>,
     changes: Changes,
 }
@@ -146,7 +154,7 @@ impl<'a> World<'a> {
             references: HashMap::new(),
             due: HashMap::new(),
             lots_by_source_ref: HashMap::new(),
-            open_lots: HashMap::new(),
+            goods: Goods::default(),
             wanted: BTreeSet::new(),
             changes: Changes::default(),
         }
@@ -176,11 +184,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Puts in what remains of the lots of a SKU that may be counted.
-    pub fn put_open_lots(&mut self, sku: SkuId, lots: Vec<(Uuid, i64)>) {
-        self.open_lots.insert(sku, lots);
-    }
-
     /// SKUs whose due holds must be put in before these decisions count; empty when they do.
     #[must_use]
     pub fn wanted(&self) -> &BTreeSet<SkuId> {
@@ -195,10 +198,6 @@ impl<'a> World<'a> {
 
     pub(super) fn needs_opening_count(&self, sku: &Sku) -> bool {
         self.shelves.get(&sku.id).is_some_and(|shelf| shelf.opened_at < sku.tracked_since_at)
-    }
-
-    pub(super) fn open_lots(&self, sku: SkuId) -> &[(Uuid, i64)] {
-        self.open_lots.get(&sku).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(super) fn lot_by_source_ref(&self, source: &str, source_ref: &str) -> Option<&LotRecord> {
@@ -341,7 +340,9 @@ impl<'a> World<'a> {
         self.touched.insert(sku);
         let (was, is) = (before.oversold(), after.oversold());
         if is > was {
-            self.changes.oversells.push(OversellMove::Open { sku, line: posting.line, quantity: is - was });
+            // A line has one oversell: the one of its opening. What a void brings back belongs to the shelf.
+            let line = posting.line.filter(|_| kind != EntryKind::Void);
+            self.changes.oversells.push(OversellMove::Open { sku, line, quantity: is - was });
         } else if is < was {
             self.changes.oversells.push(OversellMove::Resolve { sku, preferred: posting.line, quantity: was - is });
         }
@@ -354,6 +355,7 @@ impl<'a> World<'a> {
             line: posting.line,
             closes_line: posting.closes_line,
             lot: posting.lot,
+            shipment: posting.shipment,
             reason: posting.reason,
             client,
         });
@@ -361,17 +363,18 @@ impl<'a> World<'a> {
 
     pub(super) fn record_lot(&mut self, lot: LotRecord) {
         self.put_lot(lot.clone());
-        // A count later in this batch writes it off with the others.
-        self.open_lots.entry(lot.sku).or_default().push((lot.id.uuid, lot.remaining));
+        // What is decided later in this batch finds it with the others.
+        self.put_open_lot(OpenLot::of(&lot));
+        if lot.status == LotStatus::Available {
+            self.expects_expiry(lot.sku, lot.received.expires_date);
+        }
         self.changes.lots.push(lot);
     }
 
-    pub(super) fn record_opening(&mut self, sku: SkuId, written_off: Vec<(Uuid, i64)>) {
+    pub(super) fn record_opening(&mut self, sku: SkuId) {
         if let Some(shelf) = self.shelves.get_mut(&sku) {
             shelf.opened_at = self.now;
         }
-        self.open_lots.remove(&sku);
-        self.changes.written_off.extend(written_off);
         self.changes.opened.push(sku);
     }
 
@@ -385,6 +388,7 @@ impl<'a> World<'a> {
                 Mark::Made => self.changes.made.push(reservation),
             }
         }
+        self.changes.goods = self.goods.changes;
         self.changes.changed.sort_unstable_by_key(|r| r.id);
         // Two instances that insert the same references must do so in the same order, or they could wait in a circle.
         self.changes.made.sort_unstable_by(|a, b| (&a.client_reference, a.id).cmp(&(&b.client_reference, b.id)));
