@@ -1,6 +1,6 @@
 //! Holdfast: inventory reservations that never oversell, on Postgres.
 //!
-//! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
+//! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`], [`shipments`],
 //! [`availability`], [`catalog`] and [`keys`] hold a subject each; [`ledger`] is the one writer of stock. Dependencies
 //! point one way: routes → commands → (queries + pure core).
 
@@ -21,4 +21,5 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod lots;
 pub mod reservations;
+pub mod shipments;
 pub mod telemetry;

@@ -69,6 +69,10 @@ codes! {
     ClassNotFound = "class_not_found", NOT_FOUND, false;
     /// There is no such lot.
     LotNotFound = "lot_not_found", NOT_FOUND, false;
+    /// There is no such shipment.
+    ShipmentNotFound = "shipment_not_found", NOT_FOUND, false;
+    /// There is no such return.
+    ReturnNotFound = "return_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
     /// The path does not take this method.
@@ -95,6 +99,14 @@ codes! {
     OpeningCountRequired = "opening_count_required", CONFLICT, false;
     /// The shelf is open; there is no opening count to give.
     OpeningCountNotDue = "opening_count_not_due", CONFLICT, false;
+    /// Units of the shipment have come back; it cannot be voided.
+    ShipmentReturned = "shipment_returned", CONFLICT, false;
+    /// More would come back than was shipped and has not come back yet.
+    ExceedsShipped = "exceeds_shipped", CONFLICT, false;
+    /// The lot has fewer units than that.
+    ExceedsLot = "exceeds_lot", CONFLICT, false;
+    /// The lot is past its expiry and does not go on sale again.
+    LotExpired = "lot_expired", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
     /// A request with the same Idempotency-Key is still at work.
@@ -125,6 +137,14 @@ codes! {
     UnknownReservation = "unknown_reservation", UNPROCESSABLE_ENTITY, false;
     /// The reservation has no such line.
     UnknownLine = "unknown_line", UNPROCESSABLE_ENTITY, false;
+    /// No open lot of this SKU has this code.
+    UnknownLot = "unknown_lot", UNPROCESSABLE_ENTITY, false;
+    /// There is no such shipment line.
+    UnknownShipmentLine = "unknown_shipment_line", UNPROCESSABLE_ENTITY, false;
+    /// The time has not come yet.
+    InTheFuture = "in_the_future", UNPROCESSABLE_ENTITY, false;
+    /// Nothing says what the units cost.
+    UnknownCost = "unknown_cost", UNPROCESSABLE_ENTITY, false;
     /// The Idempotency-Key belongs to another request.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, false;
     /// Editing needs If-Match with the ETag that was read.

@@ -107,6 +107,8 @@ fn location_of(body: &[u8]) -> Option<HeaderValue> {
     let path = match id.split('_').next()? {
         "res" => "/reservations/",
         "lot" => "/lots/",
+        "shp" => "/shipments/",
+        "rtn" => "/returns/",
         _ => return None,
     };
     HeaderValue::from_str(&format!("{path}{id}")).ok()

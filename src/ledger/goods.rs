@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use crate::ids::{ClientId, LotId, ReservationId, ReturnId, ShipmentId, SkuId};
 use crate::ledger::entry::LineRef;
-use crate::ledger::outcome::LotRecord;
 
 /// Whether a lot's units are for sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -35,56 +34,6 @@ impl LotStatus {
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Available, Self::Quarantined, Self::Expired].into_iter().find(|status| status.as_str() == word)
-    }
-}
-
-/// A lot with something left, locked. Units that shipped and are not depleted yet still count in `remaining`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenLot {
-    /// Its id.
-    pub id: LotId,
-    /// Its SKU.
-    pub sku: SkuId,
-    /// The batch's own name.
-    pub lot_code: String,
-    /// Whether its units are for sale.
-    pub status: LotStatus,
-    /// Units left, those that shipped today included.
-    pub remaining: i64,
-    /// Units of it that its balance row counts as quarantined.
-    pub quarantined: i64,
-    /// Cost of a unit.
-    pub unit_cost: Decimal,
-    /// ISO 4217.
-    pub currency: String,
-    /// Business date of arrival.
-    pub received_date: NaiveDate,
-    /// When it was entered.
-    pub recorded_at: DateTime<Utc>,
-    /// From the start of this local day it is expired.
-    pub expires_date: Option<NaiveDate>,
-    /// Whether its cost is an estimate.
-    pub cost_provisional: bool,
-}
-
-impl OpenLot {
-    /// A lot that has just been made.
-    #[must_use]
-    pub fn of(lot: &LotRecord) -> Self {
-        Self {
-            id: lot.id,
-            sku: lot.sku,
-            lot_code: lot.received.lot_code.clone(),
-            status: lot.status,
-            remaining: lot.remaining,
-            quarantined: lot.quarantined,
-            unit_cost: lot.received.unit_cost,
-            currency: lot.received.currency.clone(),
-            received_date: lot.received.received_date,
-            recorded_at: lot.recorded_at,
-            expires_date: lot.received.expires_date,
-            cost_provisional: lot.cost_provisional,
-        }
     }
 }
 
@@ -207,6 +156,28 @@ pub struct ShipmentLineRecord {
     pub fulfilments: Vec<(LineRef, i64)>,
     /// Which lots it came from, by number.
     pub depletions: Vec<LineDepletion>,
+}
+
+impl ShipmentLineRecord {
+    /// What of it came from which lot and did not go back there, at which cost: in the order it was taken.
+    #[must_use]
+    pub fn net_depletions(&self) -> Vec<(Uuid, i64, Decimal)> {
+        let mut net: Vec<(Uuid, i64, Decimal)> = Vec::new();
+        for depletion in &self.depletions {
+            match net.iter_mut().find(|(lot, _, cost)| *lot == depletion.lot && *cost == depletion.unit_cost) {
+                Some((_, units, _)) => *units += depletion.quantity,
+                None => net.push((depletion.lot, depletion.quantity, depletion.unit_cost)),
+            }
+        }
+        net.retain(|(_, units, _)| *units > 0);
+        net
+    }
+
+    /// Units that may still come back.
+    #[must_use]
+    pub fn returnable(&self) -> i64 {
+        if self.voided_at.is_some() { 0 } else { self.quantity - self.returned }
+    }
 }
 
 /// A return as recorded.

@@ -36,6 +36,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_lots, receive_lot))
         .routes(routes!(get_lot))
         .routes(routes!(give_opening_count))
+        .merge(super::acts::routes())
 }
 
 /// Receives a lot and raises what is on hand. The same source reference twice is a no-op that answers the first lot.

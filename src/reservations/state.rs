@@ -86,6 +86,8 @@ pub enum Origin {
     LateCommit,
     /// An order taken elsewhere.
     Order,
+    /// A shipment that had fulfilled a reservation was voided: the order is owed the units again.
+    Void,
 }
 
 impl Origin {
@@ -98,13 +100,14 @@ impl Origin {
             Self::Extension => "extension",
             Self::LateCommit => "late_commit",
             Self::Order => "order",
+            Self::Void => "void",
         }
     }
 
     /// Reads the word back; `None` for an unknown one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Checkout, Self::Supersede, Self::Extension, Self::LateCommit, Self::Order]
+        [Self::Checkout, Self::Supersede, Self::Extension, Self::LateCommit, Self::Order, Self::Void]
             .into_iter()
             .find(|origin| origin.as_str() == word)
     }

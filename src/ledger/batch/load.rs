@@ -18,15 +18,13 @@ use crate::ledger::outcome::LotRecord;
 use crate::ledger::world::{Due, DueLine, Shelf};
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
-/// SKUs that the named reservations, those that replaced them, and the holders of the named references claim.
+/// SKUs that these reservations claim.
 /// Lines never change their SKU, so what is read before the locks is still true under them.
 pub(super) async fn find_claimed_skus(
     conn: &mut PgConnection,
     pool: PoolId,
-    reservations: &[Uuid],
-    references: &References,
+    ids: &[Uuid],
 ) -> sqlx::Result<Vec<i64>> {
-    let ids = find_reservation_ids(conn, pool, reservations, references).await?;
     sqlx::query_scalar!(
         r#"
         SELECT DISTINCT l.sku_id
@@ -39,7 +37,7 @@ pub(super) async fn find_claimed_skus(
         ) AS l
         "#,
         pool.0,
-        &ids,
+        ids,
     )
     .fetch_all(conn)
     .await
@@ -142,7 +140,7 @@ pub(super) async fn lock_stock(
         SELECT s.*
         FROM unnest($2::bigint[]) AS u (sku_id)
         CROSS JOIN LATERAL (
-            SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at
+            SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at, next_expires_date
             FROM stock
             WHERE pool_id = $1 AND sku_id = u.sku_id
             LIMIT 1
@@ -164,7 +162,7 @@ pub(super) async fn lock_stock(
                 committed: row.committed,
                 seq: row.seq,
             };
-            (SkuId(row.sku_id), Shelf { balance, opened_at: row.opened_at })
+            (SkuId(row.sku_id), Shelf { balance, opened_at: row.opened_at, next_expires_date: row.next_expires_date })
         })
         .collect())
 }
@@ -425,9 +423,8 @@ pub(super) async fn find_lots_by_source_ref(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| LotRecord {
+    rows.into_iter()
+        .map(|row| Ok(LotRecord {
             id: LotId { pool, uuid: row.lot_id },
             sku: SkuId(row.sku_id),
             received: Receive {
@@ -444,31 +441,13 @@ pub(super) async fn find_lots_by_source_ref(
             },
             remaining: row.remaining_quantity,
             origin: row.origin,
-            status: row.status,
+            status: super::read_status(&row.status)?,
+            quarantined: row.quarantined_quantity,
+            quarantine_reason: row.quarantine_reason,
+            cost_provisional: row.cost_provisional,
+            source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
             client: ClientId(row.client_id),
             recorded_at: row.recorded_at,
-        })
-        .collect())
-}
-
-/// What remains of the lots of one locked SKU; locks them.
-pub(super) async fn lock_open_lots(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    sku: SkuId,
-) -> sqlx::Result<Vec<(Uuid, i64)>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT lot_id, remaining_quantity
-        FROM lots
-        WHERE pool_id = $1 AND sku_id = $2 AND remaining_quantity > 0
-        ORDER BY lot_id
-        FOR NO KEY UPDATE
-        "#,
-        pool.0,
-        sku.0,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.lot_id, row.remaining_quantity)).collect())
+        }))
+        .collect()
 }

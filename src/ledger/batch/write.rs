@@ -35,8 +35,11 @@ pub(super) async fn write_changes(
         insert_entries(conn, pool, now, &changes.entries).await?;
         update_stock(conn, pool, now, changes).await?;
     }
-    if !changes.written_off.is_empty() || !changes.lots.is_empty() || !changes.opened.is_empty() {
+    if !changes.lots.is_empty() || !changes.opened.is_empty() {
         super::lots::write(conn, pool, now, changes).await?;
+    }
+    if !changes.goods.is_empty() {
+        super::goods_write::write(conn, pool, now, &changes.goods).await?;
     }
     if !changes.oversells.is_empty() {
         super::oversells::write(conn, pool, now, &changes.oversells).await?;
@@ -44,7 +47,7 @@ pub(super) async fn write_changes(
     Ok(())
 }
 
-fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
+pub(super) fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
     if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == expected) {
         Ok(())
     } else {
@@ -229,6 +232,7 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
             released_quantity = EXCLUDED.released_quantity,
             expired_quantity = EXCLUDED.expired_quantity,
             cancelled_quantity = EXCLUDED.cancelled_quantity,
+            fulfilled_quantity = EXCLUDED.fulfilled_quantity,
             expires_at = EXCLUDED.expires_at
         "#,
         pool.0,
@@ -340,19 +344,20 @@ async fn insert_entries(
     let lines: Vec<Option<i16>> = entries.iter().map(|e| e.line.map(|line| line.line)).collect();
     let closes: Vec<bool> = entries.iter().map(|e| e.closes_line).collect();
     let lots: Vec<Option<Uuid>> = entries.iter().map(|e| e.lot).collect();
+    let shipments: Vec<Option<Uuid>> = entries.iter().map(|e| e.shipment).collect();
     let reasons: Vec<Option<&str>> = entries.iter().map(|e| e.reason.as_deref()).collect();
     sqlx::query!(
         r#"
         INSERT INTO stock_entries (
             pool_id, recorded_at, sku_id, seq, kind, on_hand_delta, quarantined_delta, held_delta, committed_delta,
             on_hand_after, quarantined_after, held_after, committed_after, safety_stock_quantity,
-            oversell_tolerance_quantity, reservation_id, line, closes_line, lot_id, reason, client_id
+            oversell_tolerance_quantity, reservation_id, line, closes_line, lot_id, shipment_id, reason, client_id
         )
         SELECT $1, $2, u.*
         FROM unnest(
             $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
             $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::uuid[],
-            $17::smallint[], $18::boolean[], $19::uuid[], $20::text[], $21::bigint[]
+            $17::smallint[], $18::boolean[], $19::uuid[], $20::uuid[], $21::text[], $22::bigint[]
         ) AS u
         "#,
         pool.0,
@@ -374,6 +379,7 @@ async fn insert_entries(
         &lines as &[Option<i16>],
         &closes,
         &lots as &[Option<Uuid>],
+        &shipments as &[Option<Uuid>],
         &reasons as &[Option<&str>],
         &numbers(|e| e.client.0),
     )

@@ -84,6 +84,30 @@ pub(super) fn post_hold(world: &mut World<'_>, client: ClientId, id: Reservation
     );
 }
 
+/// Posts the opening claim of a line that an order owns from the start.
+pub(super) fn post_claim(
+    world: &mut World<'_>,
+    client: ClientId,
+    id: ReservationId,
+    line: &Line,
+    reason: Option<&str>,
+) {
+    if !line.tracked || line.committed == 0 {
+        return;
+    }
+    world.post_for(
+        client,
+        line.sku,
+        EntryKind::Claim,
+        Posting {
+            delta: Delta { committed: line.committed, ..Delta::default() },
+            line: Some(LineRef { reservation: id.uuid, line: line.line }),
+            reason: reason.map(str::to_owned),
+            ..Posting::default()
+        },
+    );
+}
+
 /// How held units go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Back {

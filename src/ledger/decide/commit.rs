@@ -246,17 +246,7 @@ fn claim_late(world: &mut World<'_>, client: ClientId, commit: &Commit, line: &L
             claim::post_hold(world, client, commit.successor_id, &held, &policy);
             post_commit(world, client, line.sku, reference, line.committed, true);
         }
-        None => world.post_for(
-            client,
-            line.sku,
-            EntryKind::Claim,
-            Posting {
-                delta: Delta { committed: line.committed, ..Delta::default() },
-                line: Some(reference),
-                reason: Some("backorder".to_owned()),
-                ..Posting::default()
-            },
-        ),
+        None => claim::post_claim(world, client, commit.successor_id, line, Some("backorder")),
     }
 }
 

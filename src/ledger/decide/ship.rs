@@ -113,8 +113,8 @@ fn violations(world: &World<'_>, ship: &Ship, known: Option<&ShipmentRecord>) ->
 fn named_lot(world: &World<'_>, sku: SkuId, code: &str) -> Option<Uuid> {
     world
         .lots_of(sku)
-        .filter(|lot| lot.lot_code == code && lot.remaining > 0)
-        .min_by_key(|lot| (lot.received_date, lot.recorded_at, lot.id))
+        .filter(|lot| lot.received.lot_code == code && lot.remaining > 0)
+        .min_by_key(|lot| (lot.received.received_date, lot.recorded_at, lot.id))
         .map(|lot| lot.id.uuid)
 }
 

@@ -139,10 +139,10 @@ fn claim_again(
         committed_at: Some(now),
         closed_at: None,
         closed_reason: None,
-        lines: vec![again],
+        lines: vec![again.clone()],
         ..closed
     });
-    claim::post_claim(world, client, id, 1, line.sku, line.tracked, units);
+    claim::post_claim(world, client, id, &again, Some("shipment voided"));
 }
 
 /// Units that a closed day had taken from lots go back into the same ones, at the cost they left at.
@@ -185,7 +185,7 @@ fn put_back(
             let reason = if status == LotStatus::Expired { "expired" } else { "back from a voided shipment" };
             world.take_off_sale(client, line.sku, lot, units, status, reason);
         } else {
-            let expires = world.lot(lot).and_then(|lot| lot.expires_date);
+            let expires = world.lot(lot).and_then(|lot| lot.received.expires_date);
             world.expects_expiry(line.sku, expires);
         }
     }

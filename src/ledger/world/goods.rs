@@ -4,24 +4,26 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::{HOUSE, Posting, World};
 use crate::catalog::DepletionOrder;
-use crate::ids::{ClientId, SkuId};
+use crate::ids::{ClientId, LotId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{
-    Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy, OpenLot,
-    OpenShortage, PendingUnits, ReturnRecord, ShipmentLineRef, ShipmentRecord,
+    Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy,
+    OpenShortage, PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
 };
+use crate::ledger::outcome::LotRecord;
 use crate::lots::fifo;
 
 /// Lots, shipments and returns of a world.
 #[derive(Debug, Default)]
 pub(super) struct Goods {
     pub first_open_date: Option<NaiveDate>,
-    pub lots: BTreeMap<Uuid, OpenLot>,
+    pub lots: BTreeMap<Uuid, LotRecord>,
     pub pending: HashMap<SkuId, Vec<PendingUnits>>,
     pub discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
     pub shortages: HashMap<SkuId, Vec<OpenShortage>>,
@@ -39,7 +41,7 @@ impl World<'_> {
 
     /// Puts in a locked lot. All lots with something left of a SKU must be put in where an act needs to know what is
     /// physically there of one of them.
-    pub fn put_open_lot(&mut self, lot: OpenLot) {
+    pub fn put_open_lot(&mut self, lot: LotRecord) {
         self.goods.lots.insert(lot.id.uuid, lot);
     }
 
@@ -89,11 +91,23 @@ impl World<'_> {
         self.goods.first_open_date.map_or(date, |first| date.max(first))
     }
 
-    pub(in crate::ledger) fn lot(&self, id: Uuid) -> Option<&OpenLot> {
+    pub(in crate::ledger) fn lot(&self, id: Uuid) -> Option<&LotRecord> {
         self.goods.lots.get(&id)
     }
 
-    pub(in crate::ledger) fn lots_of(&self, sku: SkuId) -> impl Iterator<Item = &OpenLot> {
+    /// The lot as it now stands.
+    pub(in crate::ledger) fn lot_record(&self, id: LotId) -> Option<LotRecord> {
+        self.lot(id.uuid).cloned()
+    }
+
+    /// Cost and currency of the newest lot that is known of `sku`.
+    pub(in crate::ledger) fn newest_cost(&self, sku: SkuId) -> Option<(Decimal, String)> {
+        self.lots_of(sku)
+            .max_by_key(|lot| (lot.received.received_date, lot.recorded_at, lot.id))
+            .map(|lot| (lot.received.unit_cost, lot.received.currency.clone()))
+    }
+
+    pub(in crate::ledger) fn lots_of(&self, sku: SkuId) -> impl Iterator<Item = &LotRecord> {
         self.goods.lots.values().filter(move |lot| lot.sku == sku)
     }
 
@@ -148,15 +162,9 @@ impl World<'_> {
     /// it, less what shipped and will be taken from it when the day is closed.
     pub(in crate::ledger) fn present(&self, sku: SkuId) -> HashMap<Uuid, i64> {
         let lots: Vec<fifo::Lot> = self.lots_of(sku).map(fifo_lot).collect();
-        let pending: Vec<fifo::Pending> = self
-            .goods
-            .pending
-            .get(&sku)
-            .into_iter()
-            .flatten()
-            .map(|units| fifo::Pending { lot: units.lot, date: units.shipped_date, quantity: units.quantity })
-            .collect();
-        fifo::present(&lots, &pending, self.depletion_order(sku)).into_iter().collect()
+        let pending: Vec<fifo::Line> = self.goods.pending.get(&sku).into_iter().flatten().map(fifo_line).collect();
+        let present = fifo::present(&lots, &pending, self.depletion_order(sku));
+        lots.iter().zip(present).map(|(lot, units)| (lot.id, units - lot.quarantined)).collect()
     }
 
     fn depletion_order(&self, sku: SkuId) -> DepletionOrder {
@@ -171,11 +179,11 @@ impl World<'_> {
         if let Some(lot) = self.goods.lots.get_mut(&step.lot) {
             lot.remaining += step.quantity;
             lot.quarantined += step.quarantined;
-            if let Some((status, _)) = &step.status {
-                lot.status = *status;
+            if let Some((status, reason)) = &step.status {
+                (lot.status, lot.quarantine_reason) = (*status, reason.clone());
             }
             if let Some((unit_cost, _)) = step.revalued {
-                lot.unit_cost = unit_cost;
+                lot.received.unit_cost = unit_cost;
                 lot.cost_provisional = false;
             }
         }
@@ -207,12 +215,13 @@ impl World<'_> {
             self.change_line(&discrepancy.line, LineChange { covered: units, ..LineChange::default() });
             let closing = Closing { settled: units, voided: 0 };
             self.goods.changes.closed_discrepancies.push((discrepancy.id, closing));
+            let today = self.today();
             let short = self.goods.shortages.get_mut(&sku);
             match short.into_iter().flatten().find(|shortage| shortage.line == discrepancy.line) {
                 Some(shortage) => shortage.covered_undepleted += units,
                 None => self.goods.pending.entry(sku).or_default().push(PendingUnits {
                     lot: None,
-                    shipped_date: self.local_date(self.now),
+                    shipped_date: today,
                     quantity: units,
                 }),
             }
@@ -229,7 +238,7 @@ impl World<'_> {
         let today = self.today();
         for shortage in &mut open {
             let Some(from) = self.lot(lot).filter(|lot| lot.status == LotStatus::Available) else { break };
-            let unit_cost = from.unit_cost;
+            let unit_cost = from.received.unit_cost;
             let units = shortage.open.min(shortage.covered_undepleted).min(from.remaining - from.quarantined);
             if units <= 0 {
                 continue;
@@ -284,6 +293,40 @@ impl World<'_> {
         }
     }
 
+    /// Remembers units that have just left the shelf.
+    pub(in crate::ledger) fn add_pending(&mut self, sku: SkuId, units: PendingUnits) {
+        self.goods.pending.entry(sku).or_default().push(units);
+    }
+
+    /// Forgets the units of a line that never left, where no lot has been depleted for it.
+    pub(in crate::ledger) fn drop_pending(&mut self, line: &ShipmentLineRecord) {
+        let units = line.covered - line.depleted;
+        if units > 0 {
+            let (lot, shipped_date) = (line.lot, line.shipped_date);
+            self.add_pending(line.sku, PendingUnits { lot, shipped_date, quantity: -units });
+            let pending = self.goods.pending.remove(&line.sku).unwrap_or_default();
+            self.goods.pending.insert(line.sku, sum_pending(pending));
+        }
+    }
+
+    /// Adds a line to a shipment, in memory and in what is to be written.
+    pub(in crate::ledger) fn add_shipment_line(&mut self, shipment: Uuid, line: ShipmentLineRecord) {
+        if let Some(own) = self.goods.shipments.get_mut(&shipment) {
+            own.lines.push(line.clone());
+            own.lines.sort_by(|a, b| a.line_ref.cmp(&b.line_ref));
+        }
+        self.goods.changes.new_lines.push((shipment, line));
+    }
+
+    /// Adds a line to a return, in memory and in what is to be written.
+    pub(in crate::ledger) fn add_return_line(&mut self, source: &str, source_ref: &str, line: ReturnLineRecord) {
+        if let Some(own) = self.goods.returns.get_mut(&(source.to_owned(), source_ref.to_owned())) {
+            self.goods.changes.return_lines.push((own.id.uuid, line.clone()));
+            own.lines.push(line);
+            own.lines.sort_by(|a, b| a.line_ref.cmp(&b.line_ref));
+        }
+    }
+
     /// Remembers an open discrepancy that was just made.
     pub(in crate::ledger) fn open_discrepancy(&mut self, sku: SkuId, discrepancy: OpenDiscrepancy) {
         self.goods.changes.discrepancies.push((discrepancy.clone(), sku));
@@ -309,7 +352,7 @@ impl World<'_> {
         let present = self.present(sku);
         let past: Vec<Uuid> = self
             .lots_of(sku)
-            .filter(|lot| lot.status == LotStatus::Available && lot.expires_date.is_some_and(|date| date <= today))
+            .filter(|lot| lot.status == LotStatus::Available && lot.received.expires_date.is_some_and(|date| date <= today))
             .map(|lot| lot.id.uuid)
             .collect();
         for lot in past {
@@ -319,7 +362,7 @@ impl World<'_> {
         let next = self
             .lots_of(sku)
             .filter(|lot| lot.status == LotStatus::Available)
-            .filter_map(|lot| lot.expires_date)
+            .filter_map(|lot| lot.received.expires_date)
             .min();
         self.set_next_expiry(sku, next);
     }
@@ -382,12 +425,34 @@ impl World<'_> {
     }
 }
 
-fn fifo_lot(lot: &OpenLot) -> fifo::Lot {
+fn sum_pending(pending: Vec<PendingUnits>) -> Vec<PendingUnits> {
+    let mut sums: BTreeMap<(NaiveDate, Option<Uuid>), i64> = BTreeMap::new();
+    for units in pending {
+        *sums.entry((units.shipped_date, units.lot)).or_default() += units.quantity;
+    }
+    let whole = |((shipped_date, lot), quantity)| PendingUnits { lot, shipped_date, quantity };
+    sums.into_iter().filter(|(_, quantity)| *quantity > 0).map(whole).collect()
+}
+
+fn fifo_lot(lot: &LotRecord) -> fifo::Lot {
     fifo::Lot {
         id: lot.id.uuid,
-        received_date: lot.received_date,
+        received_date: lot.received.received_date,
         recorded_at: lot.recorded_at,
-        expires_date: lot.expires_date,
-        available: lot.remaining - lot.quarantined,
+        expires_date: lot.received.expires_date,
+        remaining: lot.remaining,
+        quarantined: lot.quarantined,
+    }
+}
+
+/// Days are fine enough to tell what is there: only the lines of one day compete, and they are one here.
+fn fifo_line(units: &PendingUnits) -> fifo::Line {
+    fifo::Line {
+        shipment: Uuid::nil(),
+        line_ref: "".into(),
+        lot: units.lot,
+        shipped_at: units.shipped_date.and_time(chrono::NaiveTime::MIN).and_utc(),
+        shipped_date: units.shipped_date,
+        quantity: units.quantity,
     }
 }

@@ -9,10 +9,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::catalog::{Catalogue, Policy, Sku};
-use crate::ids::{ClientId, PoolId, SkuId};
+use crate::ids::{ClientId, PoolId, ReservationId, SkuId};
 use crate::ledger::balance::{Balance, Delta};
 use crate::ledger::entry::{Entry, EntryKind, LineRef};
-use crate::ledger::goods::{GoodsChanges, LotStatus, OpenLot};
+use crate::ledger::goods::{GoodsChanges, LotStatus};
 use crate::ledger::outcome::LotRecord;
 use crate::reservations::state::{Origin, Reservation, State};
 
@@ -87,8 +87,8 @@ pub struct Changes {
     pub changed: Vec<Reservation>,
     /// Due lines of reservations that were not loaded; only their line row is closed here.
     pub expired_lines: Vec<DueLine>,
-    /// New lots.
-    pub lots: Vec<LotRecord>,
+    /// New lots, and the day each is booked on.
+    pub lots: Vec<(LotRecord, NaiveDate)>,
     /// What happens to lots, shipments and returns.
     pub goods: GoodsChanges,
     /// SKUs opened by a count.
@@ -212,6 +212,27 @@ impl<'a> World<'a> {
 
     pub(super) fn successor(&self, id: Uuid, origin: Origin) -> Option<&Reservation> {
         self.reservation(*self.successors.get(&(id, origin))?)
+    }
+
+    /// The last of the claims that took over from each other in this way, beginning with what replaced `id`.
+    pub(super) fn newest_successor(&self, id: Uuid, origin: Origin) -> Option<ReservationId> {
+        let mut newest = self.successor(id, origin)?.id;
+        while let Some(next) = self.successor(newest.uuid, origin) {
+            newest = next.id;
+        }
+        Some(newest)
+    }
+
+    /// Reservations that this order took units of, oldest first.
+    pub(super) fn reservations_of_order(&self, order_ref: &str) -> Vec<Uuid> {
+        let mut own: Vec<&Reservation> = self
+            .reservations
+            .values()
+            .map(|(reservation, _)| reservation)
+            .filter(|reservation| reservation.order_ref.as_deref() == Some(order_ref))
+            .collect();
+        own.sort_unstable_by_key(|reservation| (reservation.created_at, reservation.id));
+        own.into_iter().map(|reservation| reservation.id.uuid).collect()
     }
 
     /// Who holds a client reference now: a reservation that stands, lapsed ones excepted.
@@ -364,11 +385,12 @@ impl<'a> World<'a> {
     pub(super) fn record_lot(&mut self, lot: LotRecord) {
         self.put_lot(lot.clone());
         // What is decided later in this batch finds it with the others.
-        self.put_open_lot(OpenLot::of(&lot));
+        self.put_open_lot(lot.clone());
         if lot.status == LotStatus::Available {
             self.expects_expiry(lot.sku, lot.received.expires_date);
         }
-        self.changes.lots.push(lot);
+        let booked_on = self.booked_on(lot.received.received_date);
+        self.changes.lots.push((lot, booked_on));
     }
 
     pub(super) fn record_opening(&mut self, sku: SkuId) {
