@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::http::code::Code;
 use crate::http::problem::{Problem, ProblemView};
 use crate::http::{edge, health};
-use crate::{availability, catalog, keys, lots, reservations};
+use crate::{availability, catalog, keys, lots, oversells, reservations};
 
 mod codes;
 
@@ -37,7 +37,7 @@ pub use codes::codes_of;
     tags(
         (name = "reservations", description = "Holds, commits, releases"),
         (name = "availability", description = "What is sellable now, and why"),
-        (name = "stock", description = "The ledger"),
+        (name = "stock", description = "The ledger, and what it cannot cover"),
         (name = "lots", description = "Physical batches"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
@@ -60,6 +60,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(reservations::routes::routes())
         .merge(availability::routes::routes())
+        .merge(oversells::routes::routes())
         .merge(lots::routes::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
