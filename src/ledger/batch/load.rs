@@ -178,6 +178,16 @@ pub(super) async fn ensure_stock(
 ) -> sqlx::Result<()> {
     // The database's clock: SKUs are tracked since a moment of it, and a new shelf is opened after that.
     let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?;
+    open_stock(conn, pool, skus, clock.at(now)).await
+}
+
+/// Opens the balance rows of `skus` that are not there yet, empty.
+pub(super) async fn open_stock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+    opened_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO stock (pool_id, sku_id, on_hand, quarantined, held, committed, seq, opened_at, updated_at)
@@ -187,7 +197,7 @@ pub(super) async fn ensure_stock(
         "#,
         pool.0,
         skus,
-        clock.at(now),
+        opened_at,
     )
     .execute(conn)
     .await?;

@@ -31,6 +31,10 @@ pub(super) async fn write_changes(
         insert_reservations(conn, pool, &changes.made).await?;
         insert_lines(conn, pool, &changes.made).await?;
     }
+    if !changes.first_claimed.is_empty() {
+        let skus: Vec<i64> = changes.first_claimed.iter().map(|sku| sku.0).collect();
+        super::load::open_stock(conn, pool, &skus, now).await?;
+    }
     if !changes.entries.is_empty() {
         insert_entries(conn, pool, now, &changes.entries).await?;
         update_stock(conn, pool, now, changes).await?;
@@ -382,8 +386,9 @@ async fn insert_entries(
     Ok(())
 }
 
-/// Each balance row once, to its final values. The rows are there and locked; an upsert finds each by its key whatever
-/// the planner thinks of the table, where an update from a list is a join that it may turn into a scan of the pool.
+/// Each balance row once, to its final values. The rows are there, and locked but for those that a first claim has opened,
+/// of whose entries this batch owns the first. An upsert finds each by its key whatever the planner thinks of the table,
+/// where an update from a list is a join that it may turn into a scan of the pool.
 async fn update_stock(
     conn: &mut PgConnection,
     pool: PoolId,

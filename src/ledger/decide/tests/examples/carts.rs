@@ -230,9 +230,21 @@ fn safety_stock_and_tolerance_both_apply() {
 }
 
 #[test]
-fn what_has_no_balance_row_cannot_be_held_whatever_the_tolerance() {
+fn what_was_never_received_can_be_ordered_ahead_within_the_tolerance() {
     let mut shop = Shop::with(&[]);
+    assert_eq!(
+        short(&refused(shop.hold(cart(&[("HAT", 3), ("MUG", 1), ("TEA", 1)])))),
+        [(HAT, &[1][..], 3, 2), (MUG, &[2][..], 1, 0), (TEA, &[3][..], 1, -2)]
+    );
+    assert!(shop.store.stock.is_empty(), "a refusal opens no shelf");
+    shop.wait(5);
+    let ahead = shop.held(&[("HAT", 2)]);
+    assert_eq!((shop.numbers(HAT), shop.store.stock[&HAT].1), ((0, 2, 0), shop.now));
     assert_eq!(short(&refused(shop.hold(cart(&[("HAT", 1)])))), [(HAT, &[1][..], 1, 0)]);
+    shop.commit(order(ahead));
+    assert_eq!(shop.open_oversells(), 2);
+    shop.receive("HAT", 5);
+    assert_eq!((shop.numbers(HAT), shop.open_oversells()), ((5, 0, 2), 0));
 }
 
 #[test]
