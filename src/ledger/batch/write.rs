@@ -151,6 +151,7 @@ struct LineColumns {
     held: Vec<i32>,
     committed: Vec<i32>,
     released: Vec<i32>,
+    superseded: Vec<i32>,
     expired: Vec<i32>,
     cancelled: Vec<i32>,
     fulfilled: Vec<i32>,
@@ -172,6 +173,7 @@ impl LineColumns {
             held: quantities(|line| line.held),
             committed: quantities(|line| line.committed),
             released: quantities(|line| line.released),
+            superseded: quantities(|line| line.superseded),
             expired: quantities(|line| line.expired),
             cancelled: quantities(|line| line.cancelled),
             fulfilled: quantities(|line| line.fulfilled),
@@ -186,12 +188,14 @@ async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation
         r#"
         INSERT INTO reservation_lines (
             pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+            committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+            fulfilled_quantity, expires_at
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
-            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+            $15::timestamptz[]
         ) AS u
         "#,
         pool.0,
@@ -204,6 +208,7 @@ async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation
         &c.held,
         &c.committed,
         &c.released,
+        &c.superseded,
         &c.expired,
         &c.cancelled,
         &c.fulfilled,
@@ -220,17 +225,20 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
         r#"
         INSERT INTO reservation_lines (
             pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+            committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+            fulfilled_quantity, expires_at
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
-            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+            $15::timestamptz[]
         ) AS u
         ON CONFLICT (pool_id, reservation_id, line) DO UPDATE
         SET held_quantity = EXCLUDED.held_quantity,
             committed_quantity = EXCLUDED.committed_quantity,
             released_quantity = EXCLUDED.released_quantity,
+            superseded_quantity = EXCLUDED.superseded_quantity,
             expired_quantity = EXCLUDED.expired_quantity,
             cancelled_quantity = EXCLUDED.cancelled_quantity,
             expires_at = EXCLUDED.expires_at
@@ -245,6 +253,7 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
         &c.held,
         &c.committed,
         &c.released,
+        &c.superseded,
         &c.expired,
         &c.cancelled,
         &c.fulfilled,

@@ -134,6 +134,9 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000003
 -- line_arithmetic
 UPDATE reservation_lines SET requested_quantity = 2147483647
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010';
+-- line_arithmetic
+UPDATE reservation_lines SET superseded_quantity = 3
+WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000004';
 -- lots_deplete_once_a_day
 INSERT INTO lot_transactions
 SELECT pool_id, lot_id, seq, row_source, CASE row_source WHEN 'snapshot_depletion' THEN '20260101' END, delta, remaining,
