@@ -204,24 +204,31 @@ impl App {
     ) -> Result<Option<Problem>, Problem> {
         let catalogue = self.catalogue.current();
         for other in catalogue.pools().filter(|other| other.id != pool) {
-            let used = sqlx::query_scalar!(
-                r#"
-                SELECT EXISTS (
-                    SELECT FROM idempotency_keys WHERE pool_id = $1 AND client_id = $2 AND key = $3
-                ) AS "used!"
-                "#,
-                other.id.0,
-                client.0,
-                key.key,
-            )
-            .fetch_one(&self.db)
-            .await?;
-            if used {
+            if self.key_is_used(client, other.id, key).await? {
                 let detail = format!("This Idempotency-Key belongs to a request in pool {:?}.", other.code);
                 return Ok(Some(Problem::new(Code::IdempotencyKeyReused, detail)));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a key of this client has its outcome in `pool`.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn key_is_used(&self, client: ClientId, pool: PoolId, key: &Key) -> sqlx::Result<bool> {
+        sqlx::query_scalar!(
+            r#"
+            SELECT EXISTS (
+                SELECT FROM idempotency_keys WHERE pool_id = $1 AND client_id = $2 AND key = $3
+            ) AS "used!"
+            "#,
+            pool.0,
+            client.0,
+            key.key,
+        )
+        .fetch_one(&self.db)
+        .await
     }
 
     /// Writes down which keys were used since the last call.

@@ -34,7 +34,7 @@ pub async fn detached<T: Send + 'static>(
 }
 
 /// SIGINT and SIGTERM, from the moment that they are listened for. Before that they end the process as they do any
-/// other, so install this before saying that the service is up.
+/// other, so install this before starting anything that has to be stopped.
 pub struct ShutdownSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -54,6 +54,14 @@ impl ShutdownSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Carries `work` out unless one of them comes first; then it is dropped where it stands, and `None`.
+    pub async fn unless_requested<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.requested() => None,
         }
     }
 }

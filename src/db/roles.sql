@@ -20,8 +20,8 @@ BEGIN
     GRANT UPDATE (state, order_ref, owner, metadata, expires_at, committed_at, closed_at, closed_reason)
         ON reservations TO holdfast_app;
     GRANT UPDATE (
-        held_quantity, committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity,
-        expires_at
+        held_quantity, committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+        fulfilled_quantity, expires_at
     ) ON reservation_lines TO holdfast_app;
     GRANT UPDATE (remaining_quantity, status, quarantined_quantity, quarantine_reason, unit_cost, cost_provisional)
         ON lots TO holdfast_app;

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::http::code::Code;
 use crate::http::problem::{Problem, ProblemView};
 use crate::http::{edge, health};
-use crate::{availability, catalog, keys, lots, reservations, shipments};
+use crate::{availability, catalog, keys, lots, oversells, reservations, shipments};
 
 mod codes;
 
@@ -37,7 +37,7 @@ pub use codes::codes_of;
     tags(
         (name = "reservations", description = "Holds, commits, releases"),
         (name = "availability", description = "What is sellable now, and why"),
-        (name = "stock", description = "The ledger"),
+        (name = "stock", description = "The ledger, and what it cannot cover"),
         (name = "lots", description = "Physical batches"),
         (name = "shipments", description = "What left, what came back, what does not add up"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
@@ -61,6 +61,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(reservations::routes::routes())
         .merge(availability::routes::routes())
+        .merge(oversells::routes::routes())
         .merge(lots::routes::routes())
         .merge(shipments::routes::routes())
         .merge(catalog::routes::routes())

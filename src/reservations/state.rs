@@ -132,6 +132,8 @@ pub struct Line {
     pub committed: i64,
     /// Given back.
     pub released: i64,
+    /// Handed over to a newer reservation, out of what is given back.
+    pub superseded: i64,
     /// Given back by the clock.
     pub expired: i64,
     /// Given back after the order was cancelled.
@@ -153,6 +155,7 @@ impl Line {
             held: granted,
             committed: 0,
             released: 0,
+            superseded: 0,
             expired: 0,
             cancelled: 0,
             fulfilled: 0,
@@ -179,6 +182,7 @@ impl Line {
         parts.iter().all(|part| *part >= 0)
             && self.requested == parts[..6].iter().sum::<i64>()
             && self.fulfilled <= self.committed
+            && (0..=self.released).contains(&self.superseded)
     }
 }
 

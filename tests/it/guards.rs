@@ -129,6 +129,8 @@ const CASES: &[(&str, &str)] = &[
     ("reservation_lines_quantities_not_negative", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "held_quantity": -1, "cancelled_quantity": 4}"#),
     ("reservation_lines_requested_positive", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "requested_quantity": 0, "held_quantity": 0}"#),
     ("reservation_lines_reservation_exists", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"reservation_id": "new"}"#),
+    ("reservation_lines_superseded_within_released", "UPDATE reservation_lines SET superseded_quantity = 3 WHERE reservation_id = 'r4'"),
+    ("reservation_lines_superseded_within_released", "UPDATE reservation_lines SET superseded_quantity = -1 WHERE reservation_id = 'r4'"),
     ("reservation_lines_never_deleted", "DELETE FROM reservation_lines WHERE reservation_id = 'r8'"),
     ("reservation_lines_only_forward", "UPDATE reservation_lines SET sku_id = 12 WHERE reservation_id = 'r1'"),
     ("reservation_lines_only_forward", "UPDATE reservation_lines SET tracked = false WHERE reservation_id = 'r1'"),
@@ -270,6 +272,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("lot_transactions", &["reason", "source_ref_id"]),
     ("lots", &["expires_date", "source_lot_id", "source_ref"]),
     ("oversells", &["line", "reservation_id", "resolved_at"]),
+    ("reservation_lines", &["superseded_quantity"]),
     (
         "reservations",
         &[

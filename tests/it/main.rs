@@ -17,6 +17,7 @@ mod guards;
 mod hangup;
 mod idempotency;
 mod lots;
+mod oversells;
 mod races;
 mod reservations;
 mod scale;

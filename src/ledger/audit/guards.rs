@@ -128,6 +128,7 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
             "reservation_lines_quantities_not_negative",
             "reservation_lines_requested_positive",
             "reservation_lines_reservation_exists",
+            "reservation_lines_superseded_within_released",
         ],
     ),
     ("reservation_lines", Trigger, &["reservation_lines_never_deleted", "reservation_lines_only_forward"]),

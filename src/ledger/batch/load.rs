@@ -176,6 +176,16 @@ pub(super) async fn ensure_stock(
 ) -> sqlx::Result<()> {
     // The database's clock: SKUs are tracked since a moment of it, and a new shelf is opened after that.
     let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?;
+    open_stock(conn, pool, skus, clock.at(now)).await
+}
+
+/// Opens the balance rows of `skus` that are not there yet, empty.
+pub(super) async fn open_stock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+    opened_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO stock (pool_id, sku_id, on_hand, quarantined, held, committed, seq, opened_at, updated_at)
@@ -185,7 +195,7 @@ pub(super) async fn ensure_stock(
         "#,
         pool.0,
         skus,
-        clock.at(now),
+        opened_at,
     )
     .execute(conn)
     .await?;
@@ -316,12 +326,16 @@ fn unknown_word(column: &str, word: &str) -> sqlx::Error {
 pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Vec<Line>>> {
     let rows = sqlx::query!(
         r#"
-        SELECT l.*
+        SELECT
+            l.reservation_id, l.line, l.sku_id, l.tracked, l.requested_quantity, l.short_quantity, l.held_quantity,
+            l.committed_quantity, l.released_quantity, COALESCE(l.superseded_quantity, 0) AS "superseded_quantity!",
+            l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity
         FROM unnest($2::uuid[]) AS u (reservation_id)
         CROSS JOIN LATERAL (
             SELECT
                 reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-                committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity
+                committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+                fulfilled_quantity
             FROM reservation_lines
             WHERE pool_id = $1 AND reservation_id = u.reservation_id
             ORDER BY line
@@ -343,6 +357,7 @@ pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> 
             held: row.held_quantity.into(),
             committed: row.committed_quantity.into(),
             released: row.released_quantity.into(),
+            superseded: row.superseded_quantity.into(),
             expired: row.expired_quantity.into(),
             cancelled: row.cancelled_quantity.into(),
             fulfilled: row.fulfilled_quantity.into(),

@@ -31,6 +31,10 @@ pub(super) async fn write_changes(
         insert_reservations(conn, pool, &changes.made).await?;
         insert_lines(conn, pool, &changes.made).await?;
     }
+    if !changes.first_claimed.is_empty() {
+        let skus: Vec<i64> = changes.first_claimed.iter().map(|sku| sku.0).collect();
+        super::load::open_stock(conn, pool, &skus, now).await?;
+    }
     if !changes.entries.is_empty() {
         insert_entries(conn, pool, now, &changes.entries).await?;
         update_stock(conn, pool, now, changes).await?;
@@ -150,6 +154,7 @@ struct LineColumns {
     held: Vec<i32>,
     committed: Vec<i32>,
     released: Vec<i32>,
+    superseded: Vec<i32>,
     expired: Vec<i32>,
     cancelled: Vec<i32>,
     fulfilled: Vec<i32>,
@@ -171,6 +176,7 @@ impl LineColumns {
             held: quantities(|line| line.held),
             committed: quantities(|line| line.committed),
             released: quantities(|line| line.released),
+            superseded: quantities(|line| line.superseded),
             expired: quantities(|line| line.expired),
             cancelled: quantities(|line| line.cancelled),
             fulfilled: quantities(|line| line.fulfilled),
@@ -185,12 +191,14 @@ async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation
         r#"
         INSERT INTO reservation_lines (
             pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+            committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+            fulfilled_quantity, expires_at
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
-            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+            $15::timestamptz[]
         ) AS u
         "#,
         pool.0,
@@ -203,6 +211,7 @@ async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation
         &c.held,
         &c.committed,
         &c.released,
+        &c.superseded,
         &c.expired,
         &c.cancelled,
         &c.fulfilled,
@@ -219,17 +228,20 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
         r#"
         INSERT INTO reservation_lines (
             pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+            committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+            fulfilled_quantity, expires_at
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
-            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+            $15::timestamptz[]
         ) AS u
         ON CONFLICT (pool_id, reservation_id, line) DO UPDATE
         SET held_quantity = EXCLUDED.held_quantity,
             committed_quantity = EXCLUDED.committed_quantity,
             released_quantity = EXCLUDED.released_quantity,
+            superseded_quantity = EXCLUDED.superseded_quantity,
             expired_quantity = EXCLUDED.expired_quantity,
             cancelled_quantity = EXCLUDED.cancelled_quantity,
             fulfilled_quantity = EXCLUDED.fulfilled_quantity,
@@ -245,6 +257,7 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
         &c.held,
         &c.committed,
         &c.released,
+        &c.superseded,
         &c.expired,
         &c.cancelled,
         &c.fulfilled,
@@ -388,8 +401,9 @@ async fn insert_entries(
     Ok(())
 }
 
-/// Each balance row once, to its final values. The rows are there and locked; an upsert finds each by its key whatever
-/// the planner thinks of the table, where an update from a list is a join that it may turn into a scan of the pool.
+/// Each balance row once, to its final values. The rows are there, and locked but for those that a first claim has opened,
+/// of whose entries this batch owns the first. An upsert finds each by its key whatever the planner thinks of the table,
+/// where an update from a list is a join that it may turn into a scan of the pool.
 async fn update_stock(
     conn: &mut PgConnection,
     pool: PoolId,

@@ -138,7 +138,8 @@ pub struct Commit {
     pub id: ReservationId,
     /// The order.
     pub order_ref: String,
-    /// What the order owns of each line in the end, counting earlier commits; `None`: everything held.
+    /// What the order owns of each line in the end, counting earlier commits; `None`: everything held, and what has
+    /// lapsed.
     pub lines: Option<Vec<LineQuantity>>,
     /// What becomes of the rest.
     pub remainder: Remainder,

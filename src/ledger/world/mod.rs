@@ -25,7 +25,7 @@ use goods::Goods;
 pub struct Shelf {
     /// Its numbers.
     pub balance: Balance,
-    /// When it was last opened by a receipt or an opening count.
+    /// When it was last opened: by a receipt, a pre-order or an opening count.
     pub opened_at: DateTime<Utc>,
     /// The earliest expiry of its lots that are for sale.
     pub next_expires_date: Option<NaiveDate>,
@@ -93,6 +93,8 @@ pub struct Changes {
     pub goods: GoodsChanges,
     /// SKUs opened by a count.
     pub opened: Vec<SkuId>,
+    /// SKUs that had no balance row and get one for these entries.
+    pub first_claimed: BTreeSet<SkuId>,
     /// Oversells opened and resolved, in order.
     pub oversells: Vec<OversellMove>,
     /// Final balance of every SKU that changed.
@@ -273,10 +275,6 @@ impl<'a> World<'a> {
     /// could make the difference to `needed`.
     pub(super) fn headroom(&mut self, sku: SkuId, policy: &Policy, needed: i64) -> i64 {
         let reservable = self.balance(sku).reservable(policy);
-        // What has no balance row is not counted, so none of it can be promised, whatever the tolerance.
-        if !self.shelves.contains_key(&sku) {
-            return reservable.min(0);
-        }
         if reservable >= needed || self.balance(sku).held == 0 {
             return reservable;
         }
@@ -352,9 +350,14 @@ impl<'a> World<'a> {
         );
     }
 
-    /// Posts one balance change: the only place where a balance moves.
+    /// Posts one balance change: the only place where a balance moves. The first claim on what was never received here (a
+    /// pre-order, within the oversell tolerance) opens the shelf; there was no row to lock, so of two that open one at
+    /// once the ledger's key lets the first through, and the other starts over.
     pub(super) fn post_for(&mut self, client: ClientId, sku: SkuId, kind: EntryKind, posting: Posting) {
-        let Some(shelf) = self.shelves.get_mut(&sku) else { return };
+        let shelf = self.shelves.entry(sku).or_insert_with(|| {
+            self.changes.first_claimed.insert(sku);
+            Shelf { balance: Balance::default(), opened_at: self.now }
+        });
         let before = shelf.balance;
         shelf.balance = before.after(posting.delta);
         let after = shelf.balance;

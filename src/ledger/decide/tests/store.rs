@@ -191,9 +191,13 @@ impl Store {
             self.check_new(&made);
             self.reservations.insert(made.id.uuid, made);
         }
+        for sku in changes.first_claimed {
+            let there = self.stock.insert(sku, (Balance::default(), now));
+            assert_eq!(there, None, "a first claim opens what was not there");
+        }
         self.entries.extend(changes.entries);
         for (sku, balance) in changes.balances {
-            self.stock.get_mut(&sku).expect("only a locked balance changes").0 = balance;
+            self.stock.get_mut(&sku).expect("only a balance that is there changes").0 = balance;
         }
         for sku in changes.opened {
             self.stock.get_mut(&sku).expect("only a locked shelf is opened").1 = now;
