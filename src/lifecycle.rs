@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::code::Code;
 use crate::http::problem::Problem;
+use crate::telemetry::request;
 
 /// Spawns a task that shutdown waits for.
 pub fn spawn_tracked<F>(tracker: &TaskTracker, future: F) -> JoinHandle<F::Output>
@@ -27,7 +28,12 @@ pub async fn detached<T: Send + 'static>(
     tracker: &TaskTracker,
     handler: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    match spawn_tracked(tracker, handler).await {
+    // What it logs is about the request, wherever it runs.
+    let running = match request::current() {
+        Some(request) => spawn_tracked(tracker, request::about(request, handler)),
+        None => spawn_tracked(tracker, handler),
+    };
+    match running.await {
         Ok(done) => done,
         Err(_) => Err(Problem::new(Code::Internal, "The request handler failed; it has been logged.")),
     }
@@ -63,5 +69,23 @@ impl ShutdownSignals {
             done = work => Some(done),
             () = self.requested() => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::http::{Method, Uri};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_detached_handler_is_still_about_its_request() {
+        let tracker = TaskTracker::new();
+        let handler = async { Ok(request::current().map(|request| Arc::clone(&request.id))) };
+        let line = request::RequestLine { id: Arc::from("till-3"), method: Method::POST, uri: Uri::from_static("/") };
+        let seen = request::about(Arc::new(line), detached(&tracker, handler)).await;
+        assert_eq!(seen, Ok(Some(Arc::from("till-3"))));
     }
 }

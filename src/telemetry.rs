@@ -1,8 +1,17 @@
-//! Logs and metrics. Logs are structured, one line each, with the request id as a span field; metrics are Prometheus.
+//! Logs and metrics. Logs are structured, one line each, with the request id in every line about a request; metrics are
+//! Prometheus.
+
+use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub mod request;
+
+use request::WithRequest;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -15,15 +24,27 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. Later calls do nothing.
 pub fn init_logs(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
-    let started = match format {
-        LogFormat::Text => logs.compact().try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
-    };
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     // A second instance in one process (tests) keeps the first subscriber.
-    drop(started);
+    drop(subscriber(filter, format, coloured, std::io::stderr).try_init());
+}
+
+fn subscriber<W>(filter: &str, format: LogFormat, coloured: bool, writer: W) -> Dispatch
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(writer);
+    match format {
+        LogFormat::Text => {
+            let logs = logs.compact();
+            logs.map_event_format(|lines| WithRequest { format, lines: lines.with_ansi(coloured) }).finish().into()
+        }
+        LogFormat::Json => {
+            let logs = logs.json().flatten_event(true);
+            logs.map_event_format(|lines| WithRequest { format, lines }).finish().into()
+        }
+    }
 }
 
 /// Buckets of everything measured in seconds.

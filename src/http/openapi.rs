@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request};
+use axum::extract::Path;
 use axum::http::header;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -15,8 +14,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::http::code::Code;
+use crate::http::edge::Edge;
+use crate::http::health;
 use crate::http::problem::{Problem, ProblemView};
-use crate::http::{edge, health};
 use crate::{availability, catalog, keys, lots, oversells, reservations, shipments};
 
 mod codes;
@@ -86,7 +86,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "This path does not take this method; see /docs.")
         })
-        .layer(from_fn(move |request: Request, next: Next| edge::around(deadline, request, next)))
+        .layer(Edge { deadline })
 }
 
 fn openapi_json(json: &str) -> Response {
