@@ -23,6 +23,12 @@ BEGIN
     ) ON reservation_lines TO holdfast_app;
     GRANT UPDATE (remaining_quantity, status) ON lots TO holdfast_app;
     GRANT UPDATE (resolved_quantity, resolved_at) ON oversells TO holdfast_app;
+    -- Slots of jobs move forward; old ones are purged.
+    GRANT INSERT, DELETE ON job_slots TO holdfast_app;
+    GRANT UPDATE (
+        status, attempts, failures, next_attempt_at, lease_expires_at, instance, started_at, finished_at, last_error,
+        report
+    ) ON job_slots TO holdfast_app;
     -- Outcomes are final; old ones are purged.
     GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;
 END

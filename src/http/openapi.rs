@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::http::code::Code;
 use crate::http::problem::{Problem, ProblemView};
 use crate::http::{edge, health};
-use crate::{availability, catalog, keys, lots, reservations};
+use crate::{availability, catalog, jobs, keys, lots, reservations};
 
 mod codes;
 
@@ -41,6 +41,7 @@ pub use codes::codes_of;
         (name = "lots", description = "Physical batches"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
+        (name = "jobs", description = "What runs at a time, and how it went"),
         (name = "operations", description = "Health and metrics")
     )
 )]
@@ -63,6 +64,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(lots::routes::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
+        .merge(jobs::routes::routes())
         .merge(health::routes())
         .split_for_parts();
     add_problems(&mut document);

@@ -69,7 +69,10 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "change_class" => &[BODY, EDIT, &[ClassNotFound]],
         "change_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
         "revoke_key" => &[&[KeyNotFound]],
-        "list_reservations" | "list_lots" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
+        "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
+        "list_jobs" | "list_reservations" | "list_lots" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => {
+            &[]
+        }
         _ => return Vec::new(),
     };
     ANY.iter().chain(own.iter().copied().flatten()).copied().collect()

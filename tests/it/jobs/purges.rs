@@ -1,0 +1,53 @@
+//! The jobs that the service brings along: old answers and old slots go, what is still needed stays.
+
+use sqlx::postgres::PgPool;
+
+use super::{DAY, shown};
+use crate::support::TestApp;
+
+async fn count(owner: &PgPool, of: &'static str) -> i64 {
+    sqlx::query_scalar(of).fetch_one(owner).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_kept_for_their_retention_and_then_purged_once() {
+    let app = TestApp::start().await;
+    app.pool("eu").await;
+    app.stock("TEA", 5).await;
+    app.stock_in("eu", "TEA", 5).await;
+    let owner = app.db.owner();
+    let keys = "SELECT count(*) FROM idempotency_keys";
+    app.advance(app.app.settings.idempotency_retention_seconds - 3600);
+    app.work().await;
+    assert_eq!(count(&owner, keys).await, 2);
+    app.hold("TEA", 1).await.expect(201);
+    app.advance(2 * 3600);
+    app.work().await;
+    assert_eq!(count(&owner, keys).await, 1);
+    let runs = shown(&app, "purge_answers", None).await["runs"].clone();
+    assert_eq!((&runs[0]["report"]["purged"], &runs[1]["report"]["purged"]), (&2.into(), &0.into()), "{runs:#}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_slots_are_purged_but_for_the_newest_of_each_job() {
+    let app = TestApp::start().await;
+    let owner = app.db.owner();
+    app.work().await;
+    app.advance(60 * DAY);
+    app.work().await;
+    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots").await, 4);
+    // What ran once and never again, and what is still open.
+    let planted = "INSERT INTO job_slots SELECT (jsonb_populate_record(s, '{\"job\": \"retired\"}')).* \
+                   FROM job_slots AS s WHERE job = 'purge_slots'";
+    sqlx::query(planted).execute(&owner).await.unwrap();
+    app.advance(60 * DAY);
+    app.work().await;
+    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots WHERE job = 'retired'").await, 1);
+    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots WHERE job = 'purge_slots'").await, 2);
+    app.advance(200 * DAY);
+    app.work().await;
+    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots WHERE job = 'retired'").await, 1);
+    assert_eq!(shown(&app, "purge_slots", None).await["runs"][0]["report"]["purged"], 4);
+    app.finish().await;
+}
