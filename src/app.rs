@@ -80,7 +80,7 @@ pub struct App {
     pub in_flight: InFlight,
     /// The clock.
     pub clock: Clock,
-    /// What is owed at a time.
+    /// What is owed at a time, and the workers on it.
     pub jobs: Registry,
     /// Detached handlers.
     pub tasks: TaskTracker,

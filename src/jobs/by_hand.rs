@@ -109,9 +109,9 @@ async fn run_within(
         let subjects = std::slice::from_ref(subject);
         let next = find_next(conn, subjects, now).await?.pop();
         let planned = next.as_ref().ok_or_else(at_work).and_then(|next| choose(subject, next, slot, now))?;
-        let id = id_of(subject, &planned.key);
-        if queries::insert_due(conn, &id, &planned).await? {
-            return queries::lock_slot(conn, &id).await?.ok_or_else(at_work);
+        let due = [(id_of(subject, &planned.key), planned)];
+        if queries::insert_due(conn, &due).await? == 1 {
+            return queries::lock_slot(conn, &due[0].0).await?.ok_or_else(at_work);
         }
     }
     Err(at_work())

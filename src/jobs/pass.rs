@@ -69,17 +69,20 @@ async fn plan(app: &App) -> sqlx::Result<()> {
     let now = read_now(&mut conn, &app.clock).await?;
     let nexts = find_next(&mut conn, &subjects, now).await?;
     drop(conn);
+    let mut due = Vec::new();
     let mut lags: BTreeMap<&str, TimeDelta> = BTreeMap::new();
     for (subject, next) in subjects.iter().zip(&nexts) {
         let lag = lags.entry(subject.registered.job.name).or_insert_with(TimeDelta::zero);
         *lag = next.lag(now).max(*lag);
         if let Next::Due(planned) = next {
-            let id = id_of(subject, &planned.key);
-            tx::write(&app.db, "plan_job", |conn| queries::insert_due(conn, &id, planned).scope_boxed()).await?;
+            due.push((id_of(subject, &planned.key), planned.clone()));
         }
     }
     for (job, lag) in lags {
         metrics::gauge!("holdfast_job_lag_seconds", "job" => job.to_owned()).set(lag.as_seconds_f64());
+    }
+    if !due.is_empty() {
+        tx::write(&app.db, "plan_jobs", |conn| queries::insert_due(conn, &due).scope_boxed()).await?;
     }
     Ok(())
 }

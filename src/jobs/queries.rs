@@ -82,26 +82,31 @@ pub(super) async fn list_newest(
     .await
 }
 
-/// Writes down that a slot is due. False if it is there already, or another one of its job and pool is open.
-pub(super) async fn insert_due(conn: &mut PgConnection, id: &SlotId, planned: &Planned) -> sqlx::Result<bool> {
+/// Writes down that these slots are due; gives how many were not there yet. A slot is left out where another one of its
+/// job and pool is open.
+pub(super) async fn insert_due(conn: &mut PgConnection, due: &[(SlotId, Planned)]) -> sqlx::Result<u64> {
+    let column = |of: fn(&SlotId) -> &String| due.iter().map(|(id, _)| of(id).clone()).collect::<Vec<_>>();
+    let times = |of: fn(&Planned) -> DateTime<Utc>| due.iter().map(|(_, planned)| of(planned)).collect::<Vec<_>>();
     let done = sqlx::query!(
         r#"
         INSERT INTO job_slots (
             job, pool_code, slot, window_starts_at, window_ends_at, due_at, status, attempts, failures, next_attempt_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $6)
+        SELECT job, pool_code, slot, window_starts_at, window_ends_at, due_at, 'pending', 0, 0, due_at
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+            AS planned (job, pool_code, slot, window_starts_at, window_ends_at, due_at)
         ON CONFLICT DO NOTHING
         "#,
-        id.job,
-        id.pool_code,
-        id.slot,
-        planned.window.starts_at,
-        planned.window.ends_at,
-        planned.due_at,
+        &column(|id| &id.job),
+        &column(|id| &id.pool_code),
+        &column(|id| &id.slot),
+        &times(|planned| planned.window.starts_at),
+        &times(|planned| planned.window.ends_at),
+        &times(|planned| planned.due_at),
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.rows_affected())
 }
 
 /// Which of these jobs have a slot to attempt (`pending`) or to rescue (`running`).

@@ -171,9 +171,10 @@ async fn finish(app: &App, job: &Job, row: &SlotRow, outcome: Outcome, took: Dur
 fn tell(settled: &Settled, took: Duration) {
     let took_ms = took.as_millis();
     let error = settled.error.as_deref().unwrap_or_default();
-    match settled.status {
-        Status::Failed => tracing::error!(error, took_ms, "a job failed for good; ask for its slot again by hand"),
-        _ => tracing::info!(result = settled.result, error, took_ms, "an attempt at a job ended"),
+    if settled.status == Status::Failed {
+        tracing::error!(error, took_ms, "a job failed for good; ask for its slot again by hand");
+    } else {
+        tracing::info!(result = settled.result, error, took_ms, "an attempt at a job ended");
     }
 }
 

@@ -66,10 +66,10 @@ impl Book {
         Job { parallel: 2, ..job }
     }
 
-    /// A job that is due every minute.
-    fn every_minute(&self) -> Job {
+    /// A job that is due every hour.
+    fn hourly(&self) -> Job {
         let book = self.clone();
-        Job::every("tick", "Ticks.", Duration::from_mins(1), move |_, slot| {
+        Job::every("tick", "Ticks.", Duration::from_hours(1), move |_, slot| {
             let book = book.clone();
             async move { book.write(&slot) }
         })
@@ -106,12 +106,12 @@ fn days_from(first: NaiveDate, count: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_run_each_slot_once_and_the_days_of_a_pool_in_order() {
     let book = Book::default();
-    let app = start(vec![book.daily(), book.every_minute()]).await;
+    let app = start(vec![book.daily(), book.hourly()]).await;
     let mut first = Vec::new();
     for pool in ["eu", "us", "jp"] {
         first.push((pool, make_pool(&app, pool, "UTC").await));
     }
-    let other = another(&app, vec![book.daily(), book.every_minute()]).await;
+    let other = another(&app, vec![book.daily(), book.hourly()]).await;
     for _ in 0..4 {
         tokio::join!(app.work(), other.work(), app.work(), other.work());
         app.advance(2 * DAY);
@@ -125,11 +125,11 @@ async fn two_instances_run_each_slot_once_and_the_days_of_a_pool_in_order() {
     }
     assert_eq!(book.slots("").len(), 6, "one tick at each look, none made up for");
     assert!(book.lines().iter().all(|(.., attempt)| *attempt == 1), "{:?}", book.lines());
-    let by: i64 = sqlx::query_scalar("SELECT count(*) FROM job_slots WHERE attempts <> 1 OR status <> 'succeeded'")
+    let untidy: i64 = sqlx::query_scalar("SELECT count(*) FROM job_slots WHERE attempts <> 1 OR status <> 'succeeded'")
         .fetch_one(&app.db.owner())
         .await
         .unwrap();
-    assert_eq!(by, 0);
+    assert_eq!(untidy, 0);
     other.stop().await;
     app.finish().await;
 }
@@ -219,15 +219,15 @@ async fn a_failing_day_is_tried_so_often_then_holds_up_its_pool_alone_until_it_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_panics_or_is_refused_has_failed_and_says_no_sql() {
-    let panics = Job::every("panics", "", Duration::from_mins(1), |_, slot: Slot| async move {
+    let panics = Job::every("panics", "", Duration::from_hours(1), |_, slot: Slot| async move {
         assert!(slot.key.is_empty(), "a planted panic");
         Ok(Report::default())
     });
-    let broken = Job::every("broken", "", Duration::from_mins(1), |app, _| async move {
+    let broken = Job::every("broken", "", Duration::from_hours(1), |app, _| async move {
         sqlx::query("INSERT INTO clients VALUES (0, 'secret-name', now()), (0, '', now())").execute(&app.db).await?;
         Ok(Report::default())
     });
-    let refused = Job::every("refused", "", Duration::from_mins(1), |_, _| async {
+    let refused = Job::every("refused", "", Duration::from_hours(1), |_, _| async {
         Err(JobError::Refused("there is nothing to close".to_owned()))
     });
     let app = start(vec![panics, broken, refused]).await;
@@ -241,7 +241,7 @@ async fn a_job_that_panics_or_is_refused_has_failed_and_says_no_sql() {
         assert_eq!((&run["status"], &run["error"]), (&json!(status), &json!(error)));
     }
     // A tick that failed for good does not hold up the next one.
-    app.advance(60);
+    app.advance(3600);
     app.work().await;
     assert_eq!(shown(&app, "refused", None).await["runs"].as_array().unwrap().len(), 2);
     app.finish().await;

@@ -12,10 +12,10 @@ use super::{Book, DAY, days_from, make_pool, shown, start};
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interval_job_runs_when_it_is_asked_to_and_what_succeeded_stays_as_it_is() {
     let book = Book::default();
-    let app = start(vec![book.every_minute()]).await;
+    let app = start(vec![book.hourly()]).await;
     app.work().await;
     // Neither body nor key is needed.
-    app.advance(61);
+    app.advance(3601);
     app.work().await;
     app.advance(1);
     let asked = app.client.send(Method::POST, "/jobs/tick/run", &[], None).await.expect(202);
@@ -32,7 +32,10 @@ async fn an_interval_job_runs_when_it_is_asked_to_and_what_succeeded_stays_as_it
     app.work().await;
     assert_eq!(book.slots("").len(), 3);
     let idle = shown(&app, "tick", None).await;
-    assert_eq!((&idle["state"], &idle["schedule"]), (&json!("idle"), &json!({"kind": "every", "period_seconds": 60})));
+    assert_eq!(
+        (&idle["state"], &idle["schedule"]),
+        (&json!("idle"), &json!({"kind": "every", "period_seconds": 3600}))
+    );
     app.finish().await;
 }
 
@@ -62,7 +65,7 @@ async fn whoever_asks_at_once_is_told_of_one_slot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn days_are_run_by_hand_in_order_only_and_a_failed_one_starts_afresh() {
     let book = Book::default();
-    let app = start(vec![book.daily(), book.every_minute()]).await;
+    let app = start(vec![book.daily(), book.hourly()]).await;
     let first = make_pool(&app, "eu", "UTC").await;
     let days = days_from(first, 4);
     let run = async |slot: &str| app.client.post("/jobs/close/run", &json!({"pool": "eu", "slot": slot})).await;
@@ -93,7 +96,7 @@ async fn days_are_run_by_hand_in_order_only_and_a_failed_one_starts_afresh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_tick_cannot_be_asked_for_while_a_newer_one_waits() {
     let book = Book::default();
-    let job = book.every_minute();
+    let job = book.hourly();
     let retry = holdfast::jobs::Retry { most_failures: 1, ..job.retry };
     let app = start(vec![holdfast::jobs::Job { retry, ..job }]).await;
     book.set_broken(&[""]);
@@ -116,7 +119,7 @@ async fn a_failed_tick_cannot_be_asked_for_while_a_newer_one_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_refused() {
     let book = Book::default();
-    let app = start(vec![book.daily(), book.every_minute()]).await;
+    let app = start(vec![book.daily(), book.hourly()]).await;
     app.client.post("/jobs/nothing/run", &json!({})).await.refused(404, "job_not_found");
     app.client.post("/jobs/close/run", &json!({"pool": "mars"})).await.refused(422, "unknown_pool");
     for (path, body, pointer) in [
@@ -139,7 +142,7 @@ async fn what_makes_no_sense_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_listed_page_by_page_each_pool_by_itself() {
     let book = Book::default();
-    let app = start(vec![book.daily(), book.every_minute()]).await;
+    let app = start(vec![book.daily(), book.hourly()]).await;
     make_pool(&app, "eu", "Europe/Berlin").await;
     let (mut seen, mut path) = (Vec::new(), "/jobs?limit=1".to_owned());
     loop {

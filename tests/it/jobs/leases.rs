@@ -11,10 +11,13 @@ use tokio::sync::Semaphore;
 use super::{another, shown, start};
 use crate::support::race::eventually;
 
+/// So long that no tick of it falls into a test, whatever the hour.
+const CENTURY: Duration = Duration::from_hours(36_500 * 24);
+
 /// A job of which every attempt waits for a permit of its own, and then tells its number.
 fn slow(gates: &[Arc<Semaphore>]) -> Job {
     let gates = gates.to_vec();
-    let job = Job::every("slow", "Takes its time.", Duration::from_hours(24), move |_, slot| {
+    let job = Job::every("slow", "Takes its time.", CENTURY, move |_, slot| {
         let gate = Arc::clone(&gates[usize::try_from(slot.attempt - 1).unwrap()]);
         async move {
             gate.acquire().await.map_err(|error| JobError::Failed(error.to_string()))?.forget();
@@ -99,7 +102,7 @@ async fn a_slot_that_kills_every_worker_is_given_up_and_shown() {
 
 /// A job that works until it is told to stop.
 fn endless() -> Job {
-    Job::every("endless", "Never ends.", Duration::from_hours(24), |_, slot| async move {
+    Job::every("endless", "Never ends.", CENTURY, |_, slot| async move {
         if slot.attempt == 1 {
             slot.stop.cancelled().await;
         }

@@ -25,9 +25,13 @@ async fn answers_are_kept_for_their_retention_and_then_purged_once() {
     app.work().await;
     assert_eq!(count(&owner, keys).await, 1);
     let runs = shown(&app, "purge_answers", None).await["runs"].clone();
-    assert_eq!((&runs[0]["report"]["purged"], &runs[1]["report"]["purged"]), (&2.into(), &0.into()), "{runs:#}");
+    let purged = runs.as_array().unwrap().iter().map(|run| run["report"]["purged"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(purged, 2, "{runs:#}");
     app.finish().await;
 }
+
+const OF_PURGE_SLOTS: &str = "SELECT count(*) FROM job_slots WHERE job = 'purge_slots'";
+const OF_RETIRED: &str = "SELECT count(*) FROM job_slots WHERE job = 'retired'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn finished_slots_are_purged_but_for_the_newest_of_each_job() {
@@ -36,18 +40,21 @@ async fn finished_slots_are_purged_but_for_the_newest_of_each_job() {
     app.work().await;
     app.advance(60 * DAY);
     app.work().await;
-    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots").await, 4);
-    // What ran once and never again, and what is still open.
+    assert_eq!(count(&owner, OF_PURGE_SLOTS).await, 2);
+    // A job that there is no more.
     let planted = "INSERT INTO job_slots SELECT (jsonb_populate_record(s, '{\"job\": \"retired\"}')).* \
                    FROM job_slots AS s WHERE job = 'purge_slots'";
     sqlx::query(planted).execute(&owner).await.unwrap();
     app.advance(60 * DAY);
     app.work().await;
-    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots WHERE job = 'retired'").await, 1);
-    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots WHERE job = 'purge_slots'").await, 2);
+    assert_eq!(count(&owner, OF_RETIRED).await, 1);
+    assert_eq!(count(&owner, OF_PURGE_SLOTS).await, 2);
     app.advance(200 * DAY);
     app.work().await;
-    assert_eq!(count(&owner, "SELECT count(*) FROM job_slots WHERE job = 'retired'").await, 1);
-    assert_eq!(shown(&app, "purge_slots", None).await["runs"][0]["report"]["purged"], 4);
+    assert_eq!(count(&owner, OF_RETIRED).await, 1);
+    assert_eq!(count(&owner, OF_PURGE_SLOTS).await, 1);
+    // Those of the other job, too.
+    let newest = shown(&app, "purge_slots", None).await["runs"][0].clone();
+    assert!(newest["report"]["purged"].as_u64().unwrap() >= 4, "{newest:#}");
     app.finish().await;
 }
