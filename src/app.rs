@@ -22,7 +22,7 @@ use crate::http::code::Code;
 use crate::http::in_flight::InFlight;
 use crate::http::problem::Problem;
 use crate::ids::{ClientId, PoolId, SkuId};
-use crate::jobs::Intervals;
+use crate::jobs::{Intervals, Job, Registry};
 use crate::keys::cache::KeyCache;
 use crate::ledger::balance::Balance;
 use crate::ledger::lanes::{LaneSettings, Lanes, Observer, Shared};
@@ -79,6 +79,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// The clock.
     pub clock: Clock,
+    /// What is owed at a time, and the workers on it.
+    pub jobs: Registry,
     /// Detached handlers.
     pub tasks: TaskTracker,
     /// Limits.
@@ -101,6 +103,19 @@ pub struct Running {
 /// # Errors
 /// If the database cannot be read.
 pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) -> anyhow::Result<Running> {
+    start_with_jobs(options, clock, settings, jobs::registry::all()).await
+}
+
+/// Starts lanes and background tasks, with these jobs instead of the service's own.
+///
+/// # Errors
+/// If the database cannot be read.
+pub async fn start_with_jobs(
+    options: PgConnectOptions,
+    clock: Clock,
+    settings: Settings,
+    own_jobs: Vec<Job>,
+) -> anyhow::Result<Running> {
     let metrics = crate::telemetry::init_metrics()?;
     let pool = db::pool(options.clone(), settings.pool_connections);
     let catalogue = Arc::new(CatalogueCache::default());
@@ -120,6 +135,7 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
         ready: 0.into(),
         stopping: false.into(),
     };
+    let (jobs, stop_jobs) = (TaskTracker::new(), CancellationToken::new());
     let app = Arc::new(App {
         db: pool,
         catalogue,
@@ -128,11 +144,11 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
         keys: KeyCache::default(),
         in_flight: InFlight::default(),
         clock,
+        jobs: Registry::new(own_jobs, jobs.clone(), stop_jobs.clone()),
         tasks: TaskTracker::new(),
         settings,
         metrics,
     });
-    let (jobs, stop_jobs) = (TaskTracker::new(), CancellationToken::new());
     jobs::start(&app, settings.intervals, &jobs, &stop_jobs);
     Ok(Running { app, jobs, lanes: lane_tasks, stop_jobs })
 }
@@ -143,7 +159,7 @@ impl Running {
         crate::http::openapi::router(Arc::clone(&self.app))
     }
 
-    /// Stops in order: background tasks, detached handlers, lanes (which answer what they accepted), connections.
+    /// Stops in order: background tasks (a job that can leaves off and gives its slot back), detached handlers, lanes (which answer what they accepted), connections.
     pub async fn stop(self, patience: Duration) {
         self.stop_jobs.cancel();
         self.jobs.close();

@@ -1,9 +1,8 @@
 //! Holdfast: inventory reservations that never oversell, on Postgres.
 //!
 //! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
-//! [`shipments`], [`oversells`], [`availability`], [`catalog`] and [`keys`] hold a subject each; [`ledger`] is the one
-//! writer of stock. Dependencies
-//! point one way: routes → commands → (queries + pure core).
+//! [`shipments`], [`oversells`], [`availability`], [`catalog`], [`keys`] and [`jobs`] hold a subject each; [`ledger`] is
+//! the one writer of stock. Dependencies point one way: routes → commands → (queries + pure core).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
 

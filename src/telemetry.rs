@@ -54,6 +54,9 @@ const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// Buckets of how long holds live, in seconds.
 const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0];
 
+/// Buckets of how long jobs run, in seconds.
+const RUNS: [f64; 10] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
+
 /// The process-wide metrics recorder.
 ///
 /// # Errors
@@ -68,6 +71,7 @@ pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)?
         .set_buckets_for_metric(Matcher::Full("holdfast_hold_age_seconds".to_owned()), &AGES)?
+        .set_buckets_for_metric(Matcher::Full("holdfast_job_run_seconds".to_owned()), &RUNS)?
         .install_recorder()?;
     describe();
     *handle = Some(installed.clone());
@@ -83,6 +87,9 @@ fn describe() {
     describe_histogram!("holdfast_hold_age_seconds", "Age of a hold when it was committed, released or expired.");
     describe_gauge!("holdfast_sweeper_lag_seconds", "How far the oldest unswept hold is past its expiry.");
     describe_counter!("holdfast_swept_total", "Holds closed by the sweeper.");
+    describe_counter!("holdfast_job_attempts_total", "Attempts at slots of jobs, by job and result.");
+    describe_histogram!("holdfast_job_run_seconds", "How long an attempt at a slot took, by job.");
+    describe_gauge!("holdfast_job_lag_seconds", "How long the oldest slot that is not done has been due, by job.");
     describe_gauge!(
         "holdfast_projection_age_seconds",
         "Age of the oldest availability answered since the last scrape."

@@ -33,6 +33,12 @@ BEGIN
     GRANT UPDATE (settled_quantity, voided_quantity, closed_at) ON discrepancies, lot_shortages TO holdfast_app;
     GRANT UPDATE (status, closed_at) ON snapshots, transfers TO holdfast_app;
     GRANT UPDATE (resolved_quantity, resolved_at) ON oversells TO holdfast_app;
+    -- Slots of jobs move forward; old ones are purged.
+    GRANT INSERT, DELETE ON job_slots TO holdfast_app;
+    GRANT UPDATE (
+        status, attempts, failures, next_attempt_at, lease_expires_at, instance, started_at, finished_at, last_error,
+        report
+    ) ON job_slots TO holdfast_app;
     -- Outcomes are final; old ones are purged.
     GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;
 END

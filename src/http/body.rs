@@ -2,8 +2,8 @@
 //! again, to name everything that is wrong with it: the offending member is cut out and the rest is read again, until it
 //! reads.
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::header;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,6 +41,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Json<T> {
             return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as application/json."));
         }
         read(&bytes(request.into_body()).await?)
+    }
+}
+
+/// A body that may be left out altogether: without a content type there must be none.
+impl<S: Send + Sync, T: DeserializeOwned + Default> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if request.headers().contains_key(header::CONTENT_TYPE) || !request.body().is_end_stream() {
+            return <Self as FromRequest<S>>::from_request(request, state).await.map(Some);
+        }
+        Ok(None)
     }
 }
 

@@ -75,6 +75,8 @@ codes! {
     ReturnNotFound = "return_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
+    /// There is no such job.
+    JobNotFound = "job_not_found", NOT_FOUND, false;
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false;
     /// There are not enough units to hold.
@@ -109,6 +111,10 @@ codes! {
     LotExpired = "lot_expired", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
+    /// The slot is not due, or not the next one of its job.
+    SlotNotDue = "slot_not_due", CONFLICT, false;
+    /// Another slot of the job is waiting or at work.
+    JobAtWork = "job_at_work", CONFLICT, true;
     /// A request with the same Idempotency-Key is still at work.
     IdempotencyKeyInFlight = "idempotency_key_in_flight", CONFLICT, true;
     /// The resource has changed since it was read.

@@ -17,7 +17,7 @@ use crate::http::code::Code;
 use crate::http::edge::Edge;
 use crate::http::health;
 use crate::http::problem::{Problem, ProblemView};
-use crate::{availability, catalog, keys, lots, oversells, reservations, shipments};
+use crate::{availability, catalog, jobs, keys, lots, oversells, reservations, shipments};
 
 mod codes;
 
@@ -42,6 +42,7 @@ pub use codes::codes_of;
         (name = "shipments", description = "What left, what came back, what does not add up"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
+        (name = "jobs", description = "What runs at a time, and how it went"),
         (name = "operations", description = "Health and metrics")
     )
 )]
@@ -66,6 +67,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(shipments::routes::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
+        .merge(jobs::routes::routes())
         .merge(health::routes())
         .split_for_parts();
     add_problems(&mut document);

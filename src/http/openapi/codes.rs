@@ -85,7 +85,8 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "change_class" => &[BODY, EDIT, &[ClassNotFound]],
         "change_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
         "revoke_key" => &[&[KeyNotFound]],
-        "list_reservations" | "list_lots" | "list_oversells" | "list_shipments" | "list_discrepancies"
+        "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
+        "list_jobs" | "list_reservations" | "list_lots" | "list_oversells" | "list_shipments" | "list_discrepancies"
         | "list_lot_shortages" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
         _ => return Vec::new(),
     };

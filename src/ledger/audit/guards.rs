@@ -73,6 +73,25 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
     ),
     ("idempotency_keys", Trigger, &["idempotency_keys_outcome_is_final"]),
     (
+        "job_slots",
+        Constraint,
+        &[
+            "job_slots_attempt_names_its_instance",
+            "job_slots_due_after_its_window",
+            "job_slots_end_was_attempted",
+            "job_slots_failure_says_why",
+            "job_slots_failures_within_attempts",
+            "job_slots_job_form",
+            "job_slots_pkey",
+            "job_slots_slot_length",
+            "job_slots_status_fits_end",
+            "job_slots_status_fits_lease",
+            "job_slots_status_known",
+        ],
+    ),
+    ("job_slots", Index, &["job_slots_one_open"]),
+    ("job_slots", Trigger, &["job_slots_only_forward", "job_slots_open_stays"]),
+    (
         "lot_transactions",
         Constraint,
         &[
