@@ -24,6 +24,7 @@ use crate::http::path::PathText;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
 use crate::ids::{PoolId, SkuId};
+use crate::lots::expiry;
 
 /// Most SKUs in one question.
 const MOST_SKUS: usize = 1000;
@@ -249,11 +250,23 @@ async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Resul
     if stale.is_empty() {
         return Ok(true);
     }
-    let Err(error) = Box::pin(queries::refresh(&app.db, &app.clock, &app.projection, pool, &stale)).await else {
+    let Err(error) = Box::pin(read(app, pool, &stale)).await else {
         return Ok(true);
     };
     let all_known = skus.iter().all(|sku| app.projection.peek(pool, sku.id).is_some());
     if all_known { Ok(false) } else { Err(error.into()) }
+}
+
+/// Reads these shelves, once lots of theirs that are past their expiry are off sale.
+async fn read(app: &Arc<App>, pool: PoolId, skus: &[i64]) -> sqlx::Result<()> {
+    let today = expiry::today(app, pool);
+    let expiring = queries::refresh(&app.db, &app.clock, &app.projection, pool, skus, today).await?;
+    if !expiring.is_empty() {
+        expiry::expire(app, pool, &expiring).await;
+        let expired: Vec<i64> = expiring.iter().map(|sku| sku.0).collect();
+        queries::refresh(&app.db, &app.clock, &app.projection, pool, &expired, today).await?;
+    }
+    Ok(())
 }
 
 fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool, cut_off: bool) -> Option<AvailabilityView> {
@@ -286,6 +299,7 @@ async fn explain_availability(
         Some(Subject { pool, sku, policy: catalogue.policy(sku)?, catalogue: &catalogue })
     });
     let subject = found.ok_or_else(|| Problem::new(Code::SkuNotFound, "There is no such SKU."))?;
+    read(&app, subject.pool, &[subject.sku.id.0]).await?;
     Ok(axum::Json(explain(&app.db, &app.clock, &subject).await?))
 }
 

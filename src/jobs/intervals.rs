@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::pass;
 use crate::app::App;
 use crate::lifecycle::spawn_tracked;
+use crate::lots::expiry;
 use crate::reservations::sweeper;
 
 /// How often each task runs.
@@ -24,6 +25,8 @@ pub struct Intervals {
     pub jobs: Option<Duration>,
     /// Closing expired holds; `None`: never on this instance.
     pub sweep: Option<Duration>,
+    /// Taking lots past their expiry off sale where nothing is written or read; with the sweeper.
+    pub lot_expiry: Duration,
     /// Looking for catalogue changes made elsewhere.
     pub catalogue: Duration,
     /// Noting when keys were last used.
@@ -35,6 +38,7 @@ impl Default for Intervals {
         Self {
             jobs: Some(Duration::from_secs(1)),
             sweep: Some(Duration::from_secs(1)),
+            lot_expiry: Duration::from_mins(5),
             catalogue: Duration::from_secs(1),
             last_use: Duration::from_mins(1),
         }
@@ -48,6 +52,9 @@ pub fn start(app: &Arc<App>, intervals: Intervals, tracker: &TaskTracker, stop: 
     }
     if let Some(period) = intervals.sweep {
         every("sweep", period, app, tracker, stop, |app| async move { sweeper::sweep(&app).await.map(drop) });
+    }
+    if intervals.sweep.is_some() {
+        every("lot_expiry", intervals.lot_expiry, app, tracker, stop, |app| async move { expiry::sweep(&app).await });
     }
     every("catalogue", intervals.catalogue, app, tracker, stop, |app| async move {
         app.refresh_catalogue().await.map(drop)

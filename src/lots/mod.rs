@@ -5,6 +5,7 @@
 
 pub mod acts;
 pub mod count;
+pub mod expiry;
 pub mod fifo;
 pub mod queries;
 pub mod receive;

@@ -356,7 +356,7 @@ impl<'a> World<'a> {
     pub(super) fn post_for(&mut self, client: ClientId, sku: SkuId, kind: EntryKind, posting: Posting) {
         let shelf = self.shelves.entry(sku).or_insert_with(|| {
             self.changes.first_claimed.insert(sku);
-            Shelf { balance: Balance::default(), opened_at: self.now }
+            Shelf { balance: Balance::default(), opened_at: self.now, next_expires_date: None }
         });
         let before = shelf.balance;
         shelf.balance = before.after(posting.delta);

@@ -73,6 +73,9 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
         Outcome::Current { reservation, reclaimed } => Verdict::Shows(reservation.id.uuid, *reclaimed),
         Outcome::Received(received) => Verdict::Lot(received.lot.id.uuid, received.repeated.is_some()),
         Outcome::Counted { .. } => Verdict::Refused("counted", BTreeMap::new()),
+        Outcome::Shipped(_) | Outcome::Returned(_) | Outcome::LotActed { .. } | Outcome::LotsExpired => {
+            panic!("the reference keeps no goods")
+        }
         Outcome::Refused(refusal) => Verdict::Refused(name(refusal), short(refusal).iter().map(terms).collect()),
     }
 }
@@ -103,5 +106,6 @@ fn name(refusal: &Refusal) -> &'static str {
         Refusal::AlreadySuperseded { .. } => "already_superseded",
         Refusal::OpeningCountRequired(_) => "opening_count_required",
         Refusal::OpeningCountNotDue(_) => "opening_count_not_due",
+        _ => panic!("the reference keeps no goods"),
     }
 }

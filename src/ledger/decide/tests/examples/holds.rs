@@ -138,7 +138,7 @@ fn only_what_has_not_shipped_is_cancelled() {
         owned.state = if shipped == 2 { State::Fulfilled } else { State::Committed };
         let balance = Balance { on_hand: 9 - shipped, committed: 2 - shipped, ..shop.balance(MUG) };
         let mut world = World::new(POOL, shop.now, &shop.catalogue);
-        world.put_shelf(MUG, Shelf { balance, opened_at: at(0) });
+        world.put_shelf(MUG, Shelf { balance, opened_at: at(0), next_expires_date: None });
         world.put_reservation(owned);
         let outcome = decide(&mut world, SHOP, &Command::Release(cancelled(id)));
         if shipped == 2 {

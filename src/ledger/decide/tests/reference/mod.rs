@@ -149,6 +149,7 @@ impl Reference {
             Command::Expire(expire) => self.cart(expire.id.uuid).map(|_| Verdict::Shows(expire.id.uuid, false)),
             Command::Receive(receive) => self.receive(receive),
             Command::OpeningCount(_) => refused("opening_count_not_due"),
+            other => panic!("the reference keeps no goods: {other:?}"),
         };
         verdict.unwrap_or_else(|refusal| refusal)
     }
