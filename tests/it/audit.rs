@@ -132,7 +132,7 @@ async fn lower_guards(owner: &PgPool) {
                 FROM pg_constraint
                 WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT IN ('pools', 'skus')
                     AND contype IN ('c', 'f', 'p', 'u') AND NOT starts_with(conrelid::regclass::text, '_')
-                ORDER BY contype = 'p'
+                ORDER BY contype <> 'f', contype = 'p'
             LOOP EXECUTE statement; END LOOP;
             FOR statement IN
                 SELECT format('DROP INDEX %s', indexrelid::regclass)
@@ -195,7 +195,8 @@ async fn a_guard_that_is_gone_switched_off_or_never_validated_is_named() {
             // Switches off what enforces the reference, too.
             "ALTER TABLE reservation_lines DISABLE TRIGGER ALL;
              ALTER TABLE reservation_lines ENABLE TRIGGER USER",
-            "constraint oversells_line_exists on oversells\n\
+            "constraint fulfilments_reservation_line_exists on fulfilments\n\
+             constraint oversells_line_exists on oversells\n\
              constraint reservation_lines_reservation_exists on reservation_lines",
         ),
     ];

@@ -14,6 +14,12 @@ const DENIED: &[&str] = &[
     "UPDATE lot_transactions SET unit_cost = 0",
     "DELETE FROM lot_transactions",
     "TRUNCATE lot_transactions",
+    "UPDATE depletions SET quantity = 1",
+    "DELETE FROM depletions",
+    "TRUNCATE depletions",
+    "UPDATE fulfilments SET quantity = 1",
+    "UPDATE snapshot_skus SET on_hand = 0",
+    "DELETE FROM snapshot_skus",
     "UPDATE idempotency_keys SET status = 200",
     "INSERT INTO idempotency_keys (pool_id, client_id, key, fingerprint, status, body, created_at) \
      VALUES (1, 1, 'k', sha256('x'), 201, '', now()) ON CONFLICT (pool_id, client_id, key) DO UPDATE SET status = 200",
@@ -30,8 +36,26 @@ const DENIED: &[&str] = &[
     "DELETE FROM stock",
     "UPDATE stock SET sku_id = 1",
     "DELETE FROM lots",
-    "UPDATE lots SET unit_cost = 0",
+    "UPDATE lots SET received_date = now()",
+    "UPDATE lots SET source_ref = NULL",
     "UPDATE lots SET received_quantity = 1",
+    // Shipments, returns and closed days are facts.
+    "UPDATE shipments SET order_ref = NULL",
+    "DELETE FROM shipments",
+    "DELETE FROM shipment_lines",
+    "UPDATE shipment_lines SET quantity = 1",
+    "UPDATE shipment_lines SET lot_id = NULL",
+    "UPDATE returns SET order_ref = NULL",
+    "UPDATE return_lines SET quantity = 1",
+    "DELETE FROM return_lots",
+    "DELETE FROM snapshots",
+    "UPDATE snapshots SET window_end = now()",
+    "DELETE FROM discrepancies",
+    "UPDATE discrepancies SET quantity = 1",
+    "DELETE FROM lot_shortages",
+    "UPDATE lot_shortages SET quantity = 1",
+    "DELETE FROM transfers",
+    "UPDATE transfers SET quantity = 1",
     "DELETE FROM oversells",
     "UPDATE oversells SET quantity = 1",
     // The catalogue and the keys are edited, never deleted.
@@ -96,8 +120,9 @@ async fn it_may_add_everywhere_edit_what_moves_and_delete_old_answers_only() {
             ("DELETE", "idempotency_keys"),
             (
                 "INSERT",
-                "api_keys classes clients idempotency_keys lot_transactions lots oversells pools reservation_lines \
-                 reservations skus stock stock_entries"
+                "api_keys classes clients depletions discrepancies fulfilments idempotency_keys lot_shortages \
+                 lot_transactions lots oversells pools reservation_lines reservations return_lines return_lots \
+                 returns shipment_lines shipments skus snapshot_skus snapshots stock stock_entries transfers"
             ),
             ("UPDATE", "api_keys classes clients pools skus"),
         ]

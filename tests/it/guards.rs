@@ -11,15 +11,19 @@ use crate::support::db;
 /// The small world that the audit's tests are made of, too: see its comments for who is who.
 const WORLD: &str = include_str!("audit/world.sql");
 
+/// What was shipped, depleted, settled, voided and returned, on top of it.
+const SHIPMENTS: &str = include_str!("audit/shipments.sql");
+
 const CATALOGUE: &str = "
     INSERT INTO clients VALUES (1, 'shop', now());
     INSERT INTO api_keys (key_id, client_id, secret_hash, label, scopes, created_at, bootstrap)
     VALUES ('k1', 1, sha256('k1'), '', ARRAY['admin'], now(), true);
     INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, now(), 'active', 1, now(), now()
-    FROM generate_series(11, 15) AS id;";
+    FROM generate_series(11, 16) AS id;";
 
 /// A guard and what it refuses: SQL, or `copy <table> WHERE <row> WITH <changes>` for a copy of a good row with one
-/// thing wrong. `r4` is a reservation, `l1` a lot, `new` an id that nothing has.
+/// thing wrong. `r4` is a reservation, `l1` a lot, `s1` a shipment, `d1` a discrepancy, `t1` a return, `x1` a transfer,
+/// `new` an id that nothing has.
 #[rustfmt::skip]
 const CASES: &[(&str, &str)] = &[
     ("api_keys_client_exists", r#"copy api_keys WHERE true WITH {"key_id": "k2", "bootstrap": false, "client_id": 9}"#),
@@ -53,13 +57,13 @@ const CASES: &[(&str, &str)] = &[
     ("pools_id_positive", r#"copy pools WHERE true WITH {"pool_id": 0, "code": "eu"}"#),
     ("pools_pkey", r#"copy pools WHERE true WITH {"code": "eu"}"#),
 
-    ("skus_class_exists", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": "x", "class_id": 9}"#),
-    ("skus_code_form", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": ""}"#),
-    ("skus_code_form", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": "a\tb"}"#),
-    ("skus_code_unique", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16}"#),
+    ("skus_class_exists", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 98, "code": "x", "class_id": 9}"#),
+    ("skus_code_form", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 98, "code": ""}"#),
+    ("skus_code_form", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 98, "code": "a\tb"}"#),
+    ("skus_code_unique", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 98}"#),
     ("skus_id_positive", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 0, "code": "x"}"#),
     ("skus_pkey", r#"copy skus WHERE sku_id = 11 WITH {"code": "x"}"#),
-    ("skus_status_known", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 16, "code": "x", "status": "lost"}"#),
+    ("skus_status_known", r#"copy skus WHERE sku_id = 11 WITH {"sku_id": 98, "code": "x", "status": "lost"}"#),
 
     ("stock_pkey", r"copy stock WHERE sku_id = 11 WITH {}"),
     ("stock_pool_exists", r#"copy stock WHERE sku_id = 11 WITH {"pool_id": 9}"#),
@@ -72,10 +76,15 @@ const CASES: &[(&str, &str)] = &[
     ("stock_moves_with_its_ledger", "UPDATE stock SET held = held + 1 WHERE sku_id = 11"),
     ("stock_moves_with_its_ledger", "UPDATE stock SET seq = seq - 1 WHERE sku_id = 11"),
 
+    ("stock_entries_act_has_a_reason", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "write_off", "on_hand_delta": -1, "quarantined_delta": 0}"#),
+    ("stock_entries_act_has_a_reason", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "correct"}"#),
+    ("stock_entries_act_names_its_lot", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "lot_id": null}"#),
+    ("stock_entries_act_names_its_lot", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "lot_id": null}"#),
     ("stock_entries_after_not_negative", r#"copy stock_entries WHERE sku_id = 15 AND seq = 2 WITH {"seq": 8, "held_after": -1}"#),
     ("stock_entries_after_not_negative", r#"copy stock_entries WHERE sku_id = 15 AND seq = 2 WITH {"seq": 8, "quarantined_after": 4}"#),
     ("stock_entries_claim_names_its_line", r#"copy stock_entries WHERE sku_id = 11 AND seq = 7 WITH {"seq": 8, "line": null}"#),
     ("stock_entries_claim_names_its_line", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "reservation_id": "r1", "line": 1}"#),
+    ("stock_entries_claim_names_its_line", r#"copy stock_entries WHERE sku_id = 12 AND seq = 7 WITH {"seq": 8, "reservation_id": null, "line": null}"#),
     ("stock_entries_closing_kind", r#"copy stock_entries WHERE sku_id = 12 AND seq = 7 WITH {"seq": 8, "closes_line": true}"#),
     ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 2 WITH {"seq": 8, "kind": "miracle"}"#),
     ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "on_hand_delta": -4}"#),
@@ -85,13 +94,30 @@ const CASES: &[(&str, &str)] = &[
     ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 11 AND seq = 7 WITH {"seq": 8, "held_delta": 1}"#),
     ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 15 AND seq = 4 WITH {"seq": 8, "closes_line": false, "held_delta": 0}"#),
     ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 12 AND seq = 7 WITH {"seq": 8, "committed_delta": 1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 5 WITH {"seq": 11, "on_hand_delta": 1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 5 WITH {"seq": 11, "on_hand_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 5 WITH {"seq": 11, "quarantined_delta": -2}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 5 WITH {"seq": 11, "held_delta": -1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 7 WITH {"seq": 11, "on_hand_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 7 WITH {"seq": 11, "committed_delta": -1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 10 WITH {"seq": 11, "on_hand_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 10 WITH {"seq": 11, "held_delta": 1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "quarantined_delta": 2}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "on_hand_delta": 0, "quarantined_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "transfer_in", "quarantined_delta": -1}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "transfer_out", "reason": "x"}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "write_off", "reason": "x"}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "quarantine", "reason": "x"}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "unquarantine", "reason": "x", "on_hand_delta": 0}"#),
+    ("stock_entries_delta_fits_kind", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "kind": "revalue", "reason": "x"}"#),
     ("stock_entries_hold_names_its_policy", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "safety_stock_quantity": null}"#),
     ("stock_entries_hold_names_its_policy", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "oversell_tolerance_quantity": 0}"#),
     ("stock_entries_hold_within_reservable", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "safety_stock_quantity": 3}"#),
     ("stock_entries_hold_within_reservable", r#"copy stock_entries WHERE sku_id = 15 AND seq = 5 WITH {"seq": 8, "line": 2, "committed_after": 3}"#),
     ("stock_entries_pkey", r"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {}"),
-    ("stock_entries_receipt_names_its_lot", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 8, "lot_id": null}"#),
     ("stock_entries_seq_from_one", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"seq": 0}"#),
+    ("stock_entries_shipment_names_itself", r#"copy stock_entries WHERE sku_id = 16 AND seq = 5 WITH {"seq": 11, "shipment_id": null}"#),
+    ("stock_entries_shipment_names_itself", r#"copy stock_entries WHERE sku_id = 16 AND seq = 8 WITH {"seq": 11, "shipment_id": "s1"}"#),
     ("stock_entries_stock_exists", r#"copy stock_entries WHERE sku_id = 15 AND seq = 1 WITH {"sku_id": 14}"#),
     ("stock_entries_one_closing_per_line", r#"copy stock_entries WHERE sku_id = 12 AND seq = 3 WITH {"seq": 8}"#),
     ("stock_entries_one_opening_per_line", r#"copy stock_entries WHERE sku_id = 11 AND seq = 2 WITH {"seq": 8}"#),
@@ -149,31 +175,168 @@ const CASES: &[(&str, &str)] = &[
     ("oversells_resolved_within_quantity", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_quantity": 3}"#),
 
     ("lots_pkey", r#"copy lots WHERE lot_id = 'l1' WITH {"source_ref": null}"#),
+    ("lots_available_is_not_quarantined", r#"copy lots WHERE lot_id = 'l7' WITH {"lot_id": "new", "status": "available", "quarantine_reason": null}"#),
     ("lots_currency_form", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "currency": "eur"}"#),
     ("lots_expires_after_received", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "expires_date": "2000-01-01"}"#),
     ("lots_origin_known", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "origin": "theft"}"#),
+    ("lots_quarantine_has_a_reason", r#"copy lots WHERE lot_id = 'l7' WITH {"lot_id": "new", "quarantine_reason": null}"#),
+    ("lots_quarantine_has_a_reason", r#"copy lots WHERE lot_id = 'l6' WITH {"lot_id": "new", "quarantine_reason": "x"}"#),
+    ("lots_quarantined_within_remaining", r#"copy lots WHERE lot_id = 'l7' WITH {"lot_id": "new", "quarantined_quantity": 2}"#),
+    ("lots_quarantined_within_remaining", r#"copy lots WHERE lot_id = 'l7' WITH {"lot_id": "new", "quarantined_quantity": -1}"#),
     ("lots_received_positive", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "received_quantity": 0, "remaining_quantity": 0}"#),
     ("lots_remaining_within_received", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "remaining_quantity": 11}"#),
-    ("lots_remaining_within_received", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "remaining_quantity": -1}"#),
-    ("lots_status_known", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "status": "lost"}"#),
+    ("lots_remaining_within_received", r#"ALTER TABLE lots DROP CONSTRAINT lots_quarantined_within_remaining; copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "remaining_quantity": -1}"#),
+    ("lots_status_known", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "status": "lost", "quarantine_reason": "x"}"#),
     ("lots_stock_exists", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "sku_id": 14}"#),
     ("lots_unit_cost_not_negative", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new", "source_ref": null, "unit_cost": -1}"#),
     ("lots_source_ref_unique", r#"copy lots WHERE lot_id = 'l1' WITH {"lot_id": "new"}"#),
 
     ("lot_transactions_pkey", r"copy lot_transactions WHERE lot_id = 'l1' WITH {}"),
+    ("lot_transactions_arrival_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2}"#),
+    ("lot_transactions_arrival_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "return"}"#),
+    ("lot_transactions_arrival_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "transfer_in"}"#),
+    ("lot_transactions_dated", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "void", "business_date": null}"#),
+    ("lot_transactions_dated", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "void", "value_delta": null}"#),
     ("lot_transactions_lot_exists", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"lot_id": "new"}"#),
     ("lot_transactions_moves_something", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "opening_count", "quantity_delta": 0}"#),
-    ("lot_transactions_receipt_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2}"#),
-    ("lot_transactions_receipt_is_first", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "quantity_delta": -1}"#),
+    ("lot_transactions_moves_something", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "quarantine"}"#),
+    ("lot_transactions_moves_something", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "write_off"}"#),
+    ("lot_transactions_moves_something", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "snapshot_depletion", "source_ref_id": "20260101"}"#),
+    ("lot_transactions_moves_something", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "void", "quantity_delta": -1}"#),
     ("lot_transactions_remaining_not_negative", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "opening_count", "remaining_after": -1}"#),
     ("lot_transactions_seq_from_one", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 0, "row_source": "opening_count"}"#),
     ("lot_transactions_source_known", r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "theft"}"#),
     ("lot_transactions_one_depletion_per_day",
-        r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "snapshot_depletion", "source_ref_id": "20260101"};
-           copy lot_transactions WHERE lot_id = 'l1' AND seq = 1 WITH {"seq": 3, "row_source": "snapshot_depletion", "source_ref_id": "20260101"}"#),
+        r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "snapshot_depletion", "source_ref_id": "20260101", "quantity_delta": -1};
+           copy lot_transactions WHERE lot_id = 'l1' AND seq = 1 WITH {"seq": 3, "row_source": "snapshot_depletion", "source_ref_id": "20260101", "quantity_delta": -1}"#),
+    ("lot_transactions_one_departure_per_transfer",
+        r#"copy lot_transactions WHERE lot_id = 'l1' WITH {"seq": 2, "row_source": "transfer_out", "source_ref_id": "x", "quantity_delta": -1};
+           copy lot_transactions WHERE lot_id = 'l1' AND seq = 1 WITH {"seq": 3, "row_source": "transfer_out", "source_ref_id": "x", "quantity_delta": -1}"#),
     ("lot_transactions_append_only", "UPDATE lot_transactions SET unit_cost = 0 WHERE lot_id = 'l1'"),
     ("lot_transactions_append_only", "DELETE FROM lot_transactions WHERE lot_id = 'l1'"),
     ("lot_transactions_no_truncate", "TRUNCATE lot_transactions"),
+
+    ("shipments_pkey", r#"copy shipments WHERE shipment_id = 's1' WITH {"source_ref": "x"}"#),
+    ("shipments_pool_exists", r#"copy shipments WHERE shipment_id = 's1' WITH {"pool_id": 9}"#),
+    ("shipments_source_ref_unique", r#"copy shipments WHERE shipment_id = 's1' WITH {"shipment_id": "new"}"#),
+    ("shipments_are_facts", "UPDATE shipments SET order_ref = 'another'"),
+
+    ("shipment_lines_pkey", r"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {}"),
+    ("shipment_lines_covered_within_quantity", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "covered_quantity": 5}"#),
+    ("shipment_lines_depleted_by_a_snapshot", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "snapshot_date": null}"#),
+    ("shipment_lines_depleted_within_covered", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "depleted_quantity": 5}"#),
+    ("shipment_lines_depleted_within_covered", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "depleted_quantity": -1}"#),
+    ("shipment_lines_fulfilled_within_quantity", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "fulfilled_quantity": 5}"#),
+    ("shipment_lines_fulfilled_within_quantity", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "fulfilled_quantity": -1}"#),
+    ("shipment_lines_quantity_positive", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "quantity": 0, "covered_quantity": 0, "fulfilled_quantity": 0, "depleted_quantity": 0, "returned_quantity": 0}"#),
+    ("shipment_lines_returned_within_quantity", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "returned_quantity": 5}"#),
+    ("shipment_lines_returned_within_quantity", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "returned_quantity": -1}"#),
+    ("shipment_lines_sku_exists", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "sku_id": 99}"#),
+    ("shipment_lines_untracked_moves_nothing", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"line_ref": "3", "tracked": false}"#),
+    ("shipment_lines_shipment_exists", r#"copy shipment_lines WHERE shipment_id = 's1' AND line_ref = '1' WITH {"shipment_id": "new"}"#),
+    ("shipment_lines_never_deleted", "DELETE FROM shipment_lines WHERE shipment_id = 's1' AND line_ref = '2'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET sku_id = 11 WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET quantity = 5 WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET shipped_at = now() WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET shipped_date = '2026-01-09' WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET covered_quantity = 3, depleted_quantity = 3 WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET depleted_quantity = 3 WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET returned_quantity = 0 WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET snapshot_date = '2026-01-11' WHERE shipment_id = 's1' AND line_ref = '1'"),
+    ("shipment_lines_only_forward", "UPDATE shipment_lines SET voided_at = NULL WHERE shipment_id = 's3'"),
+
+    ("fulfilments_pkey", r"copy fulfilments WHERE true WITH {}"),
+    ("fulfilments_quantity_positive", r#"copy fulfilments WHERE true WITH {"line_ref": "2", "quantity": 0}"#),
+    ("fulfilments_reservation_line_exists", r#"copy fulfilments WHERE true WITH {"line": 9}"#),
+    ("fulfilments_shipment_line_exists", r#"copy fulfilments WHERE true WITH {"line_ref": "9"}"#),
+    ("fulfilments_append_only", "UPDATE fulfilments SET quantity = 1"),
+    ("fulfilments_append_only", "DELETE FROM fulfilments"),
+
+    ("discrepancies_pkey", r#"copy discrepancies WHERE true WITH {"shipment_id": "s1"}"#),
+    ("discrepancies_closed_has_time", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "closed_at": null}"#),
+    ("discrepancies_closed_has_time", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "settled_quantity": 1}"#),
+    ("discrepancies_kind_known", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "kind": "theft"}"#),
+    ("discrepancies_line_exists", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "line_ref": "9"}"#),
+    ("discrepancies_one_per_line", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new"}"#),
+    ("discrepancies_parts_within_quantity", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "settled_quantity": 3, "closed_at": null}"#),
+    ("discrepancies_parts_within_quantity", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "settled_quantity": 3, "voided_quantity": -1}"#),
+    ("discrepancies_parts_within_quantity", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "settled_quantity": -1, "voided_quantity": 3}"#),
+    ("discrepancies_quantity_positive", r#"copy discrepancies WHERE true WITH {"discrepancy_id": "new", "shipment_id": "s1", "quantity": 0, "settled_quantity": 0}"#),
+
+    ("lot_shortages_pkey", r"copy lot_shortages WHERE true WITH {}"),
+    ("lot_shortages_closed_has_time", r#"copy lot_shortages WHERE true WITH {"shipment_id": "s1", "closed_at": null}"#),
+    ("lot_shortages_closed_has_time", r#"copy lot_shortages WHERE true WITH {"shipment_id": "s1", "settled_quantity": 1}"#),
+    ("lot_shortages_line_exists", r#"copy lot_shortages WHERE true WITH {"line_ref": "9"}"#),
+    ("lot_shortages_parts_within_quantity", r#"copy lot_shortages WHERE true WITH {"shipment_id": "s1", "settled_quantity": 3, "closed_at": null}"#),
+    ("lot_shortages_parts_within_quantity", r#"copy lot_shortages WHERE true WITH {"shipment_id": "s1", "settled_quantity": 3, "voided_quantity": -1}"#),
+    ("lot_shortages_parts_within_quantity", r#"copy lot_shortages WHERE true WITH {"shipment_id": "s1", "settled_quantity": -1, "voided_quantity": 3}"#),
+    ("lot_shortages_quantity_positive", r#"copy lot_shortages WHERE true WITH {"shipment_id": "s1", "quantity": 0, "settled_quantity": 0}"#),
+
+    ("depletions_pkey", r"copy depletions WHERE shipment_id = 's1' WITH {}"),
+    ("depletions_kind_known", r#"copy depletions WHERE shipment_id = 's1' WITH {"n": 2, "kind": "gift"}"#),
+    ("depletions_line_exists", r#"copy depletions WHERE shipment_id = 's1' WITH {"line_ref": "9"}"#),
+    ("depletions_n_from_one", r#"copy depletions WHERE shipment_id = 's1' WITH {"n": 0}"#),
+    ("depletions_sign_fits_kind", r#"copy depletions WHERE shipment_id = 's1' WITH {"n": 2, "quantity": -1}"#),
+    ("depletions_sign_fits_kind", r#"copy depletions WHERE shipment_id = 's1' WITH {"n": 2, "kind": "settlement", "quantity": 0}"#),
+    ("depletions_sign_fits_kind", r#"copy depletions WHERE shipment_id = 's1' WITH {"n": 2, "kind": "reversal"}"#),
+    ("depletions_sign_fits_kind", r#"copy depletions WHERE shipment_id = 's1' WITH {"n": 2, "kind": "correction", "quantity": 0}"#),
+    ("depletions_append_only", "UPDATE depletions SET unit_cost = 0"),
+    ("depletions_append_only", "DELETE FROM depletions"),
+    ("depletions_no_truncate", "TRUNCATE depletions"),
+
+    ("snapshots_pkey", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"window_end": "2026-01-12T01:00:00Z"}"#),
+    ("snapshots_closed_has_time", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-13T00:00:00Z", "closed_at": null}"#),
+    ("snapshots_closed_has_time", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-13T00:00:00Z", "status": "closing"}"#),
+    ("snapshots_follow_each_other", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T01:00:00Z", "window_end": "2026-01-13T00:00:00Z"}"#),
+    ("snapshots_no_day_left_out", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-13", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-14T00:00:00Z"}"#),
+    ("snapshots_pool_exists", r#"copy snapshots WHERE snapshot_date = '2026-01-10' WITH {"pool_id": 9}"#),
+    ("snapshots_status_known", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-13T00:00:00Z", "status": "lost", "closed_at": null}"#),
+    ("snapshots_window_ends_once", r"ALTER TABLE snapshots DROP CONSTRAINT snapshots_pkey CASCADE; copy snapshots WHERE snapshot_date = '2026-01-11' WITH {}"),
+    ("snapshots_window_runs_forward", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-12T00:00:00Z"}"#),
+    ("snapshots_one_first_day", r#"copy snapshots WHERE snapshot_date = '2026-01-10' WITH {"snapshot_date": "2026-02-01"}"#),
+    ("snapshots_one_closing_at_a_time",
+        r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-13T00:00:00Z", "status": "closing", "closed_at": null};
+           copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-13", "previous_date": "2026-01-12", "window_start": "2026-01-13T00:00:00Z", "window_end": "2026-01-14T00:00:00Z", "status": "closing", "closed_at": null}"#),
+    ("snapshots_never_deleted", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-13T00:00:00Z"}; DELETE FROM snapshots WHERE snapshot_date = '2026-01-12'"#),
+    ("snapshots_never_reopened", "UPDATE snapshots SET status = 'closing', closed_at = NULL WHERE snapshot_date = '2026-01-11'"),
+    ("snapshots_never_reopened", r#"copy snapshots WHERE snapshot_date = '2026-01-11' WITH {"snapshot_date": "2026-01-12", "previous_date": "2026-01-11", "window_start": "2026-01-12T00:00:00Z", "window_end": "2026-01-13T00:00:00Z", "status": "closing", "closed_at": null}; UPDATE snapshots SET window_end = now() WHERE snapshot_date = '2026-01-12'"#),
+
+    ("snapshot_skus_pkey", r"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {}"),
+    ("snapshot_skus_not_negative", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"sku_id": 14, "seq": -1}"#),
+    ("snapshot_skus_not_negative", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"sku_id": 14, "late_lines": 3}"#),
+    ("snapshot_skus_not_negative", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"sku_id": 14, "late_lines": -1}"#),
+    ("snapshot_skus_not_negative", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"sku_id": 14, "depleted_quantity": -1, "shortage_quantity": 8}"#),
+    ("snapshot_skus_not_negative", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"sku_id": 14, "depleted_quantity": 8, "shortage_quantity": -1}"#),
+    ("snapshot_skus_parts_add_up", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"sku_id": 14, "shipped_quantity": 8}"#),
+    ("snapshot_skus_snapshot_exists", r#"copy snapshot_skus WHERE sku_id = 16 AND snapshot_date = '2026-01-10' WITH {"snapshot_date": "2026-02-01"}"#),
+    ("snapshot_skus_append_only", "UPDATE snapshot_skus SET on_hand = 9"),
+    ("snapshot_skus_append_only", "DELETE FROM snapshot_skus"),
+
+    ("returns_pkey", r#"copy returns WHERE true WITH {"source_ref": "x"}"#),
+    ("returns_pool_exists", r#"copy returns WHERE true WITH {"pool_id": 9}"#),
+    ("returns_source_ref_unique", r#"copy returns WHERE true WITH {"return_id": "new"}"#),
+    ("returns_are_facts", "UPDATE returns SET order_ref = 'another'"),
+    ("return_lines_pkey", r"copy return_lines WHERE true WITH {}"),
+    ("return_lines_names_its_line", r#"copy return_lines WHERE true WITH {"line_ref": "2", "shipment_line_ref": null}"#),
+    ("return_lines_quantity_positive", r#"copy return_lines WHERE true WITH {"line_ref": "2", "quantity": 0}"#),
+    ("return_lines_return_exists", r#"copy return_lines WHERE true WITH {"return_id": "new"}"#),
+    ("return_lines_shipment_line_exists", r#"copy return_lines WHERE true WITH {"line_ref": "2", "shipment_line_ref": "9"}"#),
+    ("return_lines_sku_exists", r#"copy return_lines WHERE true WITH {"line_ref": "2", "sku_id": 99}"#),
+    ("return_lines_are_facts", "UPDATE return_lines SET quantity = 2"),
+    ("return_lots_pkey", r"copy return_lots WHERE true WITH {}"),
+    ("return_lots_line_exists", r#"copy return_lots WHERE true WITH {"line_ref": "9"}"#),
+    ("return_lots_lot_exists", r#"copy return_lots WHERE true WITH {"n": 2, "lot_id": "new"}"#),
+    ("return_lots_quantity_positive", r#"copy return_lots WHERE true WITH {"n": 2, "quantity": 0}"#),
+    ("return_lots_are_facts", "UPDATE return_lots SET quantity = 2"),
+    ("return_lots_are_facts", "DELETE FROM return_lots"),
+
+    ("transfers_pkey", r"copy transfers WHERE true WITH {}"),
+    ("transfers_between_two_pools", r#"copy transfers WHERE true WITH {"transfer_id": "new", "source_pool_id": 1}"#),
+    ("transfers_closed_has_time", r#"copy transfers WHERE true WITH {"transfer_id": "new", "closed_at": null}"#),
+    ("transfers_closed_has_time", r#"copy transfers WHERE true WITH {"transfer_id": "new", "status": "claimed"}"#),
+    ("transfers_pool_exists", r#"copy transfers WHERE true WITH {"pool_id": 9}"#),
+    ("transfers_quantity_positive", r#"copy transfers WHERE true WITH {"transfer_id": "new", "quantity": 0}"#),
+    ("transfers_status_known", r#"copy transfers WHERE true WITH {"transfer_id": "new", "status": "lost"}"#),
 
     ("idempotency_keys_pkey", r"copy idempotency_keys WHERE key = 'a' WITH {}"),
     ("idempotency_keys_fingerprint_is_sha256", r#"copy idempotency_keys WHERE key = 'a' WITH {"key": "z", "fingerprint": "\\x00"}"#),
@@ -200,8 +363,8 @@ fn sql_of(case: &str) -> String {
         })
         .collect();
     let mut sql = statements.join("; ");
-    for (kind, group) in [("r", "9000"), ("l", "8000")] {
-        for number in 1..=10 {
+    for (kind, group) in [("r", "9000"), ("l", "8000"), ("s", "c000"), ("d", "d000"), ("t", "e000"), ("x", "f000")] {
+        for number in 1..=11 {
             for quote in ['\'', '"'] {
                 let id = format!("{quote}00000000-0000-7000-{group}-{number:012}{quote}");
                 sql = sql.replace(&format!("{quote}{kind}{number}{quote}"), &id);
@@ -242,6 +405,7 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
     let mut conn = db.owner().acquire().await.unwrap().detach();
     run(&mut conn, CATALOGUE.to_owned()).await.unwrap();
     run(&mut conn, WORLD.replace(":pool", "1")).await.unwrap();
+    run(&mut conn, SHIPMENTS.replace(":pool", "1")).await.unwrap();
     let guards = find_guards(&mut conn).await.unwrap();
     let mut failures = Vec::new();
     for (name, case) in CASES {
@@ -267,8 +431,10 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
 /// What may be absent; every other column is NOT NULL.
 const OPTIONAL: &[(&str, &[&str])] = &[
     ("api_keys", &["expires_at", "last_used_at", "revoked_at"]),
-    ("lot_transactions", &["reason", "source_ref_id"]),
-    ("lots", &["expires_date", "source_lot_id", "source_ref"]),
+    ("discrepancies", &["closed_at"]),
+    ("lot_shortages", &["closed_at"]),
+    ("lot_transactions", &["business_date", "reason", "shipment_id", "source_ref_id", "value_delta"]),
+    ("lots", &["expires_date", "quarantine_reason", "source_lot_id", "source_ref"]),
     ("oversells", &["line", "reservation_id", "resolved_at"]),
     (
         "reservations",
@@ -283,10 +449,26 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "replaces_id",
         ],
     ),
+    ("return_lines", &["shipment_id", "shipment_line_ref"]),
+    ("return_lots", &["source_lot_id"]),
+    ("returns", &["order_ref"]),
+    ("shipment_lines", &["lot_id", "snapshot_date", "voided_at"]),
+    ("shipments", &["order_ref", "reservation_id"]),
+    ("snapshots", &["closed_at", "previous_date"]),
+    ("stock", &["next_expires_date"]),
     (
         "stock_entries",
-        &["line", "lot_id", "oversell_tolerance_quantity", "reason", "reservation_id", "safety_stock_quantity"],
+        &[
+            "line",
+            "lot_id",
+            "oversell_tolerance_quantity",
+            "reason",
+            "reservation_id",
+            "safety_stock_quantity",
+            "shipment_id",
+        ],
     ),
+    ("transfers", &["closed_at"]),
 ];
 
 #[tokio::test]
