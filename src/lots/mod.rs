@@ -4,6 +4,7 @@
 //! every other change of stock.
 
 pub mod count;
+pub mod fifo;
 pub mod queries;
 pub mod receive;
 pub mod routes;

@@ -1,0 +1,167 @@
+//! Which lot each shipped unit comes from. Pure: lots and lines go in, allocations and shortages come out.
+//!
+//! Lots stand in a total order: received date, then the order they were recorded in, then id; where the class says
+//! FEFO, by expiry first, and what never expires last. Lines stand in one too: ship time, then shipment, then line. So
+//! the result depends on what was given and never on the order it was given in.
+//!
+//! - A line that names a lot takes it first, before any line that names none, expired or not: the warehouse saw it.
+//! - Nothing is taken from what is in quarantine. Shipping units out of a quarantined lot lifts their quarantine, so
+//!   what is still quarantined when lots are depleted is still on the shelf.
+//! - Any other line takes lots that had not expired on the day it shipped: expired from the start of `expires_date`.
+//! - What no lot can cover is a shortage. Nothing becomes negative.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use crate::catalog::DepletionOrder;
+
+#[cfg(test)]
+mod tests;
+
+/// A lot as depletion sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lot {
+    /// Its id.
+    pub id: Uuid,
+    /// Business date of arrival.
+    pub received_date: NaiveDate,
+    /// When it was entered.
+    pub recorded_at: DateTime<Utc>,
+    /// From the start of this local day it is expired.
+    pub expires_date: Option<NaiveDate>,
+    /// Units left of it.
+    pub remaining: i64,
+    /// Those of them that are not to be taken.
+    pub quarantined: i64,
+}
+
+/// Units of a shipment line that are to be taken from lots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The shipment.
+    pub shipment: Uuid,
+    /// The line's name in it.
+    pub line_ref: Box<str>,
+    /// The lot that the warehouse names.
+    pub lot: Option<Uuid>,
+    /// When it left.
+    pub shipped_at: DateTime<Utc>,
+    /// The local day on which it left.
+    pub shipped_date: NaiveDate,
+    /// Units to take: what stock covered and no lot was depleted for yet.
+    pub quantity: i64,
+}
+
+/// Units of one line from one lot, by their places in what was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocation {
+    /// Place of the line.
+    pub line: usize,
+    /// Place of the lot.
+    pub lot: usize,
+    /// Units, at least one.
+    pub quantity: i64,
+}
+
+/// Units of one line that no lot covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortage {
+    /// Place of the line.
+    pub line: usize,
+    /// Units, at least one.
+    pub quantity: i64,
+}
+
+/// What comes of an allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allocated {
+    /// In the order of lines; a line's own in the order it takes lots. One per line and lot.
+    pub allocations: Vec<Allocation>,
+    /// In the order of lines.
+    pub shortages: Vec<Shortage>,
+}
+
+/// The order in which lots of one SKU are taken.
+#[must_use]
+pub fn compare(order: DepletionOrder, a: &Lot, b: &Lot) -> Ordering {
+    let first_in = |lot: &Lot| (lot.received_date, lot.recorded_at, lot.id);
+    let by_arrival = first_in(a).cmp(&first_in(b));
+    match order {
+        DepletionOrder::Fifo => by_arrival,
+        DepletionOrder::Fefo => {
+            let expiry = |lot: &Lot| lot.expires_date.unwrap_or(NaiveDate::MAX);
+            expiry(a).cmp(&expiry(b)).then(by_arrival)
+        }
+    }
+}
+
+/// Takes the lines' units from the lots of one SKU. Lots and lines may be given in any order.
+#[must_use]
+pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> Allocated {
+    let mut by_order: Vec<usize> = (0..lots.len()).collect();
+    by_order.sort_unstable_by(|a, b| compare(order, &lots[*a], &lots[*b]));
+    let mut by_time: Vec<usize> = (0..lines.len()).collect();
+    by_time.sort_unstable_by(|a, b| place(&lines[*a]).cmp(&place(&lines[*b])));
+
+    let mut free: Vec<i64> = lots.iter().map(|lot| (lot.remaining - lot.quarantined).max(0)).collect();
+    let named = take_named(lots, lines, &by_time, &mut free);
+    let mut allocated = Allocated::default();
+    let mut first = 0;
+    for line in by_time {
+        let mut wanted = lines[line].quantity;
+        if let Some(allocation) = named[line] {
+            allocated.allocations.push(allocation);
+            wanted -= allocation.quantity;
+        }
+        while by_order.get(first).is_some_and(|lot| free[*lot] == 0) {
+            first += 1;
+        }
+        for lot in by_order[first..].iter().copied() {
+            if wanted <= 0 {
+                break;
+            }
+            let quantity = free[lot].min(wanted);
+            if quantity > 0 && lots[lot].expires_date.is_none_or(|expires| lines[line].shipped_date < expires) {
+                free[lot] -= quantity;
+                wanted -= quantity;
+                allocated.allocations.push(Allocation { line, lot, quantity });
+            }
+        }
+        if wanted > 0 {
+            allocated.shortages.push(Shortage { line, quantity: wanted });
+        }
+    }
+    allocated
+}
+
+/// Units of each lot, by place, that are physically there while shipped lines wait for their day to close: what remains
+/// of it minus what the lines would take. Never negative.
+#[must_use]
+pub fn present(lots: &[Lot], pending: &[Line], order: DepletionOrder) -> Vec<i64> {
+    let mut present: Vec<i64> = lots.iter().map(|lot| lot.remaining).collect();
+    for taken in allocate(lots, pending, order).allocations {
+        present[taken.lot] -= taken.quantity;
+    }
+    present
+}
+
+/// What lines that name a lot take of it, by place of the line.
+fn take_named(lots: &[Lot], lines: &[Line], by_time: &[usize], free: &mut [i64]) -> Vec<Option<Allocation>> {
+    let mut taken = vec![None; lines.len()];
+    for line in by_time.iter().copied() {
+        let Some(named) = lines[line].lot else { continue };
+        let Some(lot) = lots.iter().position(|lot| lot.id == named) else { continue };
+        let quantity = free[lot].min(lines[line].quantity);
+        if quantity > 0 {
+            free[lot] -= quantity;
+            taken[line] = Some(Allocation { line, lot, quantity });
+        }
+    }
+    taken
+}
+
+fn place(line: &Line) -> (DateTime<Utc>, Uuid, &str) {
+    (line.shipped_at, line.shipment, &line.line_ref)
+}

@@ -1,0 +1,228 @@
+//! Properties of every allocation, and a worked example checked by hand.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+
+use super::*;
+
+fn day(number: u32) -> NaiveDate {
+    NaiveDate::from_num_days_from_ce_opt(739_000 + i32::try_from(number).unwrap()).unwrap()
+}
+
+fn at(number: u32) -> DateTime<Utc> {
+    day(number).and_hms_opt(12, 0, 0).unwrap().and_utc()
+}
+
+fn uuid(number: usize) -> Uuid {
+    Uuid::from_u128(number as u128)
+}
+
+fn lot(number: usize, received: u32, remaining: i64) -> Lot {
+    Lot {
+        id: uuid(number),
+        received_date: day(received),
+        recorded_at: at(received),
+        expires_date: None,
+        remaining,
+        quarantined: 0,
+    }
+}
+
+fn line(number: usize, shipped: u32, quantity: i64) -> Line {
+    Line {
+        shipment: uuid(number),
+        line_ref: "1".into(),
+        lot: None,
+        shipped_at: at(shipped),
+        shipped_date: day(shipped),
+        quantity,
+    }
+}
+
+/// What was taken, told by ids and not by places.
+fn by_id(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> (Vec<(Uuid, Uuid, i64)>, Vec<(Uuid, i64)>) {
+    let Allocated { allocations, shortages } = allocate(lots, lines, order);
+    let taken = allocations.iter().map(|taken| (lines[taken.line].shipment, lots[taken.lot].id, taken.quantity));
+    (taken.collect(), shortages.iter().map(|short| (lines[short.line].shipment, short.quantity)).collect())
+}
+
+fn some_lots() -> impl Strategy<Value = Vec<Lot>> {
+    let expiry = prop::option::weighted(0.3, 0..14_u32);
+    let one = (0..6_u32, 0..3_u32, expiry, 0..20_i64, 0..8_i64);
+    prop::collection::vec(one, 0..8).prop_map(|lots| {
+        let lots = lots.into_iter().enumerate();
+        let lot =
+            |(number, (received, recorded, expires, remaining, quarantined)): (usize, (_, _, Option<u32>, _, i64))| {
+                Lot {
+                    recorded_at: at(recorded),
+                    expires_date: expires.map(day),
+                    quarantined: quarantined.min(remaining),
+                    ..lot(number, received, remaining)
+                }
+            };
+        lots.map(lot).collect()
+    })
+}
+
+fn some_lines() -> impl Strategy<Value = Vec<Line>> {
+    let one = (0..12_u32, 1..15_i64, prop::option::weighted(0.3, 0..10_usize));
+    prop::collection::vec(one, 0..10).prop_map(|lines| {
+        let lines = lines.into_iter().enumerate();
+        lines
+            .map(|(number, (shipped, units, lot))| Line { lot: lot.map(uuid), ..line(number, shipped, units) })
+            .collect()
+    })
+}
+
+fn some_order() -> impl Strategy<Value = DepletionOrder> {
+    prop_oneof![Just(DepletionOrder::Fifo), Just(DepletionOrder::Fefo)]
+}
+
+proptest! {
+    #[test]
+    fn every_unit_is_taken_from_a_lot_or_is_short_and_no_lot_gives_more_than_it_may(
+        lots in some_lots(), lines in some_lines(), order in some_order(),
+    ) {
+        let Allocated { allocations, shortages } = allocate(&lots, &lines, order);
+        let mut of_line = vec![0; lines.len()];
+        let mut of_lot = vec![0; lots.len()];
+        for taken in &allocations {
+            prop_assert!(taken.quantity > 0);
+            of_line[taken.line] += taken.quantity;
+            of_lot[taken.lot] += taken.quantity;
+        }
+        for short in &shortages {
+            prop_assert!(short.quantity > 0);
+            of_line[short.line] += short.quantity;
+        }
+        for (line, units) in lines.iter().zip(of_line) {
+            prop_assert_eq!(line.quantity, units);
+        }
+        for (lot, units) in lots.iter().zip(&of_lot) {
+            prop_assert!(*units <= lot.remaining - lot.quarantined);
+        }
+        let there: Vec<i64> = lots.iter().zip(&of_lot).map(|(lot, units)| lot.remaining - units).collect();
+        prop_assert_eq!(present(&lots, &lines, order), there);
+        let mut pairs: Vec<_> = allocations.iter().map(|taken| (taken.line, taken.lot)).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        prop_assert_eq!(pairs.len(), allocations.len(), "one allocation per line and lot");
+    }
+
+    #[test]
+    fn no_line_passes_by_an_older_lot_that_it_could_have_had(
+        lots in some_lots(), lines in some_lines(), order in some_order(),
+    ) {
+        let Allocated { allocations, shortages } = allocate(&lots, &lines, order);
+        let mut left: Vec<i64> = lots.iter().map(|lot| lot.remaining - lot.quarantined).collect();
+        let names = |taken: &Allocation| lines[taken.line].lot == Some(lots[taken.lot].id);
+        for taken in allocations.iter().filter(|taken| names(taken)) {
+            left[taken.lot] -= taken.quantity;
+        }
+        let could = |line: &Line, lot: &Lot| lot.expires_date.is_none_or(|expires| line.shipped_date < expires);
+        for taken in allocations.iter().filter(|taken| !names(taken)) {
+            let (line, chosen) = (&lines[taken.line], &lots[taken.lot]);
+            prop_assert!(could(line, chosen));
+            for (lot, left) in lots.iter().zip(&left) {
+                let older = compare(order, lot, chosen) == Ordering::Less;
+                prop_assert!(!(older && *left > 0 && could(line, lot)), "{lot:?} was passed by for {chosen:?}");
+            }
+            left[taken.lot] -= taken.quantity;
+        }
+        for short in &shortages {
+            let line = &lines[short.line];
+            prop_assert!(lots.iter().zip(&left).all(|(lot, left)| *left == 0 || !could(line, lot)));
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_lots_and_lines_are_given_decides_nothing(
+        lots in some_lots(), lines in some_lines(), order in some_order(), seed in any::<u64>(),
+    ) {
+        let shuffled = |length: usize, seed: u64| {
+            let mut places: Vec<usize> = (0..length).collect();
+            places.sort_by_key(|place| (*place as u64 + 1).wrapping_mul(seed | 1).rotate_left(29).wrapping_mul(seed | 1));
+            places
+        };
+        let other_lots: Vec<Lot> = shuffled(lots.len(), seed).into_iter().map(|place| lots[place]).collect();
+        let other_lines: Vec<Line> =
+            shuffled(lines.len(), seed.rotate_left(7)).into_iter().map(|place| lines[place].clone()).collect();
+        prop_assert_eq!(by_id(&lots, &lines, order), by_id(&other_lots, &other_lines, order));
+    }
+
+    #[test]
+    fn a_named_lot_goes_to_the_lines_that_name_it(
+        lots in some_lots(), lines in some_lines(), order in some_order(),
+    ) {
+        let (allocations, _) = by_id(&lots, &lines, order);
+        for lot in &lots {
+            let asked: i64 = lines.iter().filter(|line| line.lot == Some(lot.id)).map(|line| line.quantity).sum();
+            let names = |shipment: &Uuid| lines.iter().any(|line| line.shipment == *shipment && line.lot == Some(lot.id));
+            let given: i64 =
+                allocations.iter().filter(|(line, from, _)| *from == lot.id && names(line)).map(|taken| taken.2).sum();
+            prop_assert_eq!(given, asked.min(lot.remaining - lot.quarantined));
+        }
+    }
+}
+
+/// J. Wild, K. Shaw, B. Chiappetta, *Fundamental Accounting Principles*, 21st ed., Problem 6-1A (Montoure Company),
+/// perpetual FIFO. 600 @ 45, 400 @ 42 and 200 @ 27 are there when 800 are sold on March 15; 100 @ 50 and 500 @ 46 come
+/// before 600 are sold on September 10. By hand:
+///
+/// | sold | from | cost |
+/// |---|---|---|
+/// | March 15: 800 | 600 @ 45 + 200 @ 42 | 27,000 + 8,400 = 35,400 |
+/// | September 10: 600 | 200 @ 42 + 200 @ 27 + 100 @ 50 + 100 @ 46 | 8,400 + 5,400 + 5,000 + 4,600 = 23,400 |
+///
+/// Cost of goods sold 58,800; ending inventory 400 @ 46 = 18,400; together the 77,200 available for sale.
+#[test]
+fn a_textbook_schedule_of_perpetual_fifo_comes_out_to_the_cent() {
+    let bought = [(1, 600, 45), (41, 400, 42), (72, 200, 27), (233, 100, 50), (248, 500, 46)];
+    let mut lots: Vec<Lot> =
+        bought.iter().enumerate().map(|(number, (date, units, _))| lot(number, *date, *units)).collect();
+    let cost = |lot: usize| Decimal::from(bought[lot].2);
+    let mut sell = |known: usize, date: u32, units: i64| {
+        let Allocated { allocations, shortages } =
+            allocate(&lots[..known], &[line(1, date, units)], DepletionOrder::Fifo);
+        assert_eq!(shortages, []);
+        for taken in &allocations {
+            lots[taken.lot].remaining -= taken.quantity;
+        }
+        let taken: Vec<(i64, i32)> = allocations.iter().map(|taken| (taken.quantity, bought[taken.lot].2)).collect();
+        (taken, allocations.iter().map(|taken| Decimal::from(taken.quantity) * cost(taken.lot)).sum::<Decimal>())
+    };
+    let march = sell(3, 74, 800);
+    assert_eq!(march, (vec![(600, 45), (200, 42)], Decimal::from(35_400)));
+    let september = sell(5, 253, 600);
+    assert_eq!(september, (vec![(200, 42), (200, 27), (100, 50), (100, 46)], Decimal::from(23_400)));
+    assert_eq!(march.1 + september.1, Decimal::from(58_800));
+    let left: BTreeMap<usize, i64> =
+        lots.iter().enumerate().filter(|(_, lot)| lot.remaining > 0).map(|(at, lot)| (at, lot.remaining)).collect();
+    assert_eq!(left, BTreeMap::from([(4, 400)]));
+    assert_eq!(Decimal::from(400) * cost(4), Decimal::from(18_400));
+}
+
+#[test]
+fn expired_and_quarantined_units_stay_unless_the_warehouse_names_their_lot() {
+    let old = Lot { expires_date: Some(day(5)), ..lot(1, 1, 10) };
+    let held_back = Lot { quarantined: 6, ..lot(2, 2, 10) };
+    let lots = [old, held_back, lot(3, 3, 10)];
+    // On the day before it expires a lot still goes; on the day itself it does not.
+    let (taken, short) = by_id(&lots, &[line(1, 4, 3), line(2, 5, 9)], DepletionOrder::Fifo);
+    assert_eq!((taken, short), (vec![(uuid(1), uuid(1), 3), (uuid(2), uuid(2), 4), (uuid(2), uuid(3), 5)], vec![]));
+    let named = Line { lot: Some(uuid(1)), ..line(3, 9, 12) };
+    let (taken, short) = by_id(&lots, &[line(1, 4, 3), named], DepletionOrder::Fifo);
+    assert_eq!(taken, [(uuid(1), uuid(2), 3), (uuid(3), uuid(1), 10), (uuid(3), uuid(2), 1), (uuid(3), uuid(3), 1)]);
+    assert_eq!(short, []);
+}
+
+#[test]
+fn what_expires_first_goes_first_where_the_class_says_so() {
+    let expiring = |number, received, expires| Lot { expires_date: Some(day(expires)), ..lot(number, received, 5) };
+    let lots = [lot(1, 1, 5), expiring(2, 2, 40), expiring(3, 3, 30)];
+    let (taken, short) = by_id(&lots, &[line(1, 10, 16)], DepletionOrder::Fefo);
+    assert_eq!(taken, [(uuid(1), uuid(3), 5), (uuid(1), uuid(2), 5), (uuid(1), uuid(1), 5)]);
+    assert_eq!(short, [(uuid(1), 1)]);
+}
