@@ -1,8 +1,11 @@
 //! Balance rows: against their newest entry, the lines that claim them, the open oversells and the lots.
 //!
 //! Every sum is taken over the same range of SKUs in the same snapshot and joined from both sides, so that claims on a
-//! SKU without a balance row are found like any other difference. Nothing is shipped and not yet depleted: lots sum up
-//! to what is on hand.
+//! SKU without a balance row are found like any other difference.
+//!
+//! Lots are depleted once a day, the shelf at once: what lots have beyond the shelf is what was shipped and not yet
+//! taken from them. Those lines are reached through what is open, their day or their shortage: that neither is missing
+//! is checked with the [shipments](super::shipments).
 
 use sqlx::PgConnection;
 
@@ -30,7 +33,12 @@ pub(super) async fn check(
     Ok(())
 }
 
-async fn find_end(conn: &mut PgConnection, pool: PoolId, from: i64, size: i64) -> sqlx::Result<Option<End<i64>>> {
+pub(super) async fn find_end(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    from: i64,
+    size: i64,
+) -> sqlx::Result<Option<End<i64>>> {
     sqlx::query_as!(
         End,
         r#"
@@ -71,7 +79,9 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> s
                 coalesce(h.units, 0) AS lines_held,
                 coalesce(c.units, 0) AS lines_committed,
                 coalesce(o.units, 0) AS oversells_open,
-                coalesce(l.units, 0) AS lots_remaining
+                coalesce(l.units, 0) AS lots_remaining,
+                coalesce(l.quarantined_units, 0) AS lots_quarantined,
+                coalesce(p.units, 0) AS not_depleted
             FROM (
                 SELECT sku_id, on_hand, quarantined, held, committed, seq
                 FROM stock
@@ -96,11 +106,33 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> s
                 GROUP BY sku_id
             ) AS o USING (sku_id)
             FULL JOIN (
-                SELECT sku_id, sum(remaining_quantity) AS units
+                SELECT sku_id, sum(remaining_quantity) AS units, sum(quarantined_quantity) AS quarantined_units
                 FROM lots
                 WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3
                 GROUP BY sku_id
             ) AS l USING (sku_id)
+            FULL JOIN (
+                SELECT sku_id, sum(units) AS units
+                FROM (
+                    SELECT sku_id, covered_quantity - depleted_quantity AS units
+                    FROM shipment_lines
+                    WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3
+                        AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+                    UNION ALL
+                    SELECT o.sku_id, h.units
+                    FROM lot_shortages AS o
+                    CROSS JOIN LATERAL (
+                        SELECT covered_quantity - depleted_quantity AS units
+                        FROM shipment_lines
+                        WHERE pool_id = $1 AND shipment_id = o.shipment_id AND line_ref = o.line_ref
+                            AND snapshot_date IS NOT NULL AND voided_at IS NULL
+                        LIMIT 1
+                    ) AS h
+                    WHERE o.pool_id = $1 AND o.sku_id BETWEEN $2 AND $3
+                        AND o.settled_quantity + o.voided_quantity < o.quantity
+                ) AS shipped
+                GROUP BY sku_id
+            ) AS p USING (sku_id)
         ) AS b
         LEFT JOIN LATERAL (
             SELECT on_hand_after, quarantined_after, held_after, committed_after, seq
@@ -150,7 +182,16 @@ async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> s
             END
             UNION ALL
             SELECT 'lots_match_on_hand', CASE
-                WHEN b.on_hand <> b.lots_remaining THEN format('on_hand %s, lots %s', b.on_hand, b.lots_remaining)
+                WHEN b.on_hand + b.not_depleted <> b.lots_remaining
+                    THEN format(
+                        'on_hand %s and shipped, not yet depleted %s; lots %s',
+                        b.on_hand, b.not_depleted, b.lots_remaining
+                    )
+            END
+            UNION ALL
+            SELECT 'quarantined_matches_lots', CASE
+                WHEN b.quarantined <> b.lots_quarantined
+                    THEN format('balance %s, lots %s', b.quarantined, b.lots_quarantined)
             END
         ) AS v
         WHERE v.detail IS NOT NULL

@@ -56,15 +56,43 @@ pub const CHECKS: &[Check] = &[
     check(5, "line_matches_ledger", "reservation_lines"),
     // Line arithmetic.
     check(6, "line_arithmetic", "reservation_lines"),
-    // A day depletes a lot once.
+    check(6, "fulfilled_matches_shipments", "reservation_lines"),
+    // A shipment line is taken from stock once and depletes lots once; a day depletes a lot once.
+    check(7, "shipment_lines_in_bounds", "shipment_lines"),
+    check(7, "shipment_references_exist", "shipment_lines"),
+    check(7, "shipment_matches_ledger", "shipment_lines"),
+    check(7, "fulfilments_add_up", "shipment_lines"),
+    check(7, "discrepancies_add_up", "shipment_lines"),
+    check(7, "discrepancies_in_bounds", "shipment_lines"),
+    check(7, "line_depletes_on_one_day", "shipment_lines"),
+    check(7, "depletions_numbered", "depletions"),
     check(7, "lots_deplete_once_a_day", "lot_transactions"),
+    // Days follow each other, and every SKU is in each of them.
+    check(7, "snapshots_follow_each_other", "snapshots"),
+    check(7, "snapshots_cover_every_sku", "snapshot_skus"),
+    check(7, "snapshots_match_lines", "snapshot_skus"),
     // Lots and their movements.
     check(8, "lot_ledger_gapless", "lot_transactions"),
     check(8, "lot_ledger_adds_up", "lot_transactions"),
     check(8, "lots_open_with_what_was_received", "lot_transactions"),
     check(8, "lot_transactions_sum_to_remaining", "lots"),
     check(8, "lot_references_exist", "lots"),
+    check(8, "lot_quarantine_adds_up", "lots"),
+    check(8, "lot_values_add_up", "lot_transactions"),
     check(8, "lots_match_on_hand", "stock"),
+    check(8, "quarantined_matches_lots", "stock"),
+    // Every depleted unit has a lot and a cost, or is an open shortage.
+    check(8, "depletions_sum_to_lines", "shipment_lines"),
+    check(8, "depletions_match_days", "depletions"),
+    check(8, "depletions_match_lots", "depletions"),
+    check(8, "depletion_references_exist", "depletions"),
+    check(8, "shortages_add_up", "shipment_lines"),
+    check(8, "shortages_in_bounds", "shipment_lines"),
+    // What came back, and what went elsewhere.
+    check(8, "returns_add_up", "shipment_lines"),
+    check(8, "return_lots_add_up", "return_lines"),
+    check(8, "return_references_exist", "return_lines"),
+    check(8, "transfers_have_both_sides", "transfers"),
 ];
 
 #[cfg(test)]

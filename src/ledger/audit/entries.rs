@@ -1,7 +1,8 @@
 //! Ledger entries: gapless, each following from the one before, holds within what was reservable, and all that an
 //! entry names exists.
 //!
-//! A page also reads the last row of the page before, as the entry that its first one must follow from.
+//! A break that a repair named is not found again: the entry stays as it is, and what it broke was put right by a later
+//! one. A page also reads the last row of the page before, as the entry that its first one must follow from.
 
 use sqlx::PgConnection;
 
@@ -97,6 +98,9 @@ async fn compare(
         LEFT JOIN LATERAL (
             SELECT lot_id, sku_id, received_quantity FROM lots WHERE pool_id = $1 AND lot_id = e.lot_id LIMIT 1
         ) AS t ON true
+        LEFT JOIN LATERAL (
+            SELECT shipment_id FROM shipments WHERE pool_id = $1 AND shipment_id = e.shipment_id LIMIT 1
+        ) AS h ON true
         CROSS JOIN LATERAL (
             SELECT 'ledger_gapless' AS name, CASE
                 WHEN e.seq <> e.seq_before + 1 THEN format('follows entry %s', e.seq_before)
@@ -106,6 +110,11 @@ async fn compare(
                 WHEN e.seq = e.seq_before + 1
                     AND (e.on_hand_after, e.quarantined_after, e.held_after, e.committed_after)
                     <> (e.on_hand_due, e.quarantined_due, e.held_due, e.committed_due)
+                    AND NOT EXISTS (
+                        SELECT FROM repairs
+                        WHERE pool_id = $1 AND kind = 'ledger_break'
+                            AND subject = format('sku %s seq %s', e.sku_id, e.seq)
+                    )
                     THEN format(
                         'says on_hand %s, quarantined %s, held %s, committed %s; '
                         'the entry before and the change make %s, %s, %s, %s',
@@ -154,11 +163,54 @@ async fn compare(
                             AND e.held_delta = 0
                         WHEN 'opening_count'
                             THEN e.held_delta = 0 AND e.committed_delta = 0 AND e.quarantined_delta <= 0
+                        WHEN 'ship'
+                            THEN e.on_hand_delta <= 0 AND e.committed_delta <= 0 AND e.held_delta = 0
+                            AND e.quarantined_delta BETWEEN e.on_hand_delta AND 0
+                            AND e.on_hand_delta + e.committed_delta < 0
+                        WHEN 'settle'
+                            THEN e.on_hand_delta < 0 AND e.quarantined_delta = 0 AND e.held_delta = 0
+                            AND e.committed_delta = 0
+                        WHEN 'void'
+                            THEN e.on_hand_delta >= 0 AND e.committed_delta >= 0 AND e.quarantined_delta = 0
+                            AND e.on_hand_delta + e.committed_delta > 0 AND e.held_delta = 0
+                        WHEN 'quarantine'
+                            THEN e.quarantined_delta >= 0 AND e.on_hand_delta = 0 AND e.held_delta = 0
+                            AND e.committed_delta = 0 AND e.lot_id IS NOT NULL AND e.reason IS NOT NULL
+                        WHEN 'unquarantine'
+                            THEN e.quarantined_delta <= 0 AND e.on_hand_delta = 0 AND e.held_delta = 0
+                            AND e.committed_delta = 0 AND e.lot_id IS NOT NULL AND e.reason IS NOT NULL
+                        WHEN 'write_off'
+                            THEN e.on_hand_delta < 0 AND e.quarantined_delta BETWEEN e.on_hand_delta AND 0
+                            AND e.held_delta = 0 AND e.committed_delta = 0 AND e.lot_id IS NOT NULL
+                            AND e.reason IS NOT NULL
+                        WHEN 'transfer_out'
+                            THEN e.on_hand_delta < 0 AND e.quarantined_delta BETWEEN e.on_hand_delta AND 0
+                            AND e.held_delta = 0 AND e.committed_delta = 0 AND e.lot_id IS NOT NULL
+                            AND e.reason IS NOT NULL
+                        WHEN 'transfer_in'
+                            THEN e.on_hand_delta > 0 AND e.quarantined_delta BETWEEN 0 AND e.on_hand_delta
+                            AND e.held_delta = 0 AND e.committed_delta = 0 AND e.lot_id IS NOT NULL
+                        WHEN 'return'
+                            THEN e.on_hand_delta > 0 AND e.quarantined_delta BETWEEN 0 AND e.on_hand_delta
+                            AND e.held_delta = 0 AND e.committed_delta = 0 AND e.lot_id IS NOT NULL
+                        WHEN 'revalue'
+                            THEN e.on_hand_delta = 0 AND e.quarantined_delta = 0 AND e.held_delta = 0
+                            AND e.committed_delta = 0 AND e.lot_id IS NOT NULL AND e.reason IS NOT NULL
+                        WHEN 'correct' THEN e.reason IS NOT NULL
                         ELSE false
                     END
-                    AND (e.kind IN ('hold', 'claim', 'commit', 'release', 'expire', 'cancel'))
-                    = (e.reservation_id IS NOT NULL)
+                    AND (
+                        e.reservation_id IS NOT NULL
+                        OR e.kind NOT IN ('hold', 'claim', 'commit', 'release', 'expire', 'cancel')
+                    )
+                    AND (
+                        e.reservation_id IS NULL
+                        OR e.kind IN (
+                            'hold', 'claim', 'commit', 'release', 'expire', 'cancel', 'ship', 'void', 'correct'
+                        )
+                    )
                     AND (e.reservation_id IS NULL) = (e.line IS NULL)
+                    AND (e.kind IN ('ship', 'void', 'settle')) = (e.shipment_id IS NOT NULL)
                     AND (NOT e.closes_line OR e.kind IN ('commit', 'release', 'expire')),
                     false
                 )
@@ -177,6 +229,7 @@ async fn compare(
                 WHEN e.reservation_id IS NOT NULL AND l.sku_id <> e.sku_id
                     THEN format('reservation %s line %s claims sku %s', e.reservation_id, e.line, l.sku_id)
                 WHEN e.lot_id IS NOT NULL AND t.lot_id IS NULL THEN format('no lot %s', e.lot_id)
+                WHEN e.shipment_id IS NOT NULL AND h.shipment_id IS NULL THEN format('no shipment %s', e.shipment_id)
                 WHEN t.sku_id <> e.sku_id THEN format('lot %s is of sku %s', e.lot_id, t.sku_id)
                 WHEN e.kind = 'receive' AND t.received_quantity <> e.on_hand_delta
                     THEN format('lot %s received %s, the entry %s', e.lot_id, t.received_quantity, e.on_hand_delta)

@@ -26,6 +26,10 @@ pub(super) async fn count(conn: &mut PgConnection, pool: PoolId, range: &Range<U
     .await
 }
 
+/// What a line owns is compared with the entries that gave it; what shipped of that, with the shipments that say so. A
+/// terminal reservation keeps what it had fulfilled when its shipment is voided: the claim is another one then.
+/// An untracked line has no stock to ship from and may be fulfilled by word.
+///
 /// `granted` is what the line got when it was made. The sums of a line are compared with the ledger only where it was
 /// opened as it should, and what closed it only where the ledger itself says that a hold was opened.
 #[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
@@ -42,7 +46,7 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
                 *,
                 CASE WHEN tracked THEN requested_quantity::bigint - short_quantity ELSE 0 END AS granted,
                 CASE WHEN tracked THEN held_quantity ELSE 0 END AS held,
-                CASE WHEN tracked THEN committed_quantity::bigint - fulfilled_quantity ELSE 0 END AS committed,
+                CASE WHEN tracked THEN committed_quantity ELSE 0 END AS committed,
                 CASE WHEN tracked THEN released_quantity ELSE 0 END AS released,
                 CASE WHEN tracked THEN expired_quantity ELSE 0 END AS expired,
                 CASE WHEN tracked THEN cancelled_quantity ELSE 0 END AS cancelled
@@ -50,7 +54,7 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
             WHERE pool_id = $1 AND reservation_id BETWEEN $2 AND $3
         ) AS l
         LEFT JOIN LATERAL (
-            SELECT reservation_id, expires_at
+            SELECT reservation_id, expires_at, state
             FROM reservations
             WHERE pool_id = $1 AND reservation_id = l.reservation_id
             LIMIT 1
@@ -86,6 +90,22 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
             ) AS moves
             GROUP BY reservation_id, line
         ) AS g ON g.reservation_id = l.reservation_id AND g.line = l.line
+        LEFT JOIN (
+            SELECT
+                f.reservation_id,
+                f.line,
+                sum(f.quantity) AS ever,
+                sum(f.quantity) FILTER (WHERE h.stands) AS standing
+            FROM fulfilments AS f
+            LEFT JOIN LATERAL (
+                SELECT voided_at IS NULL AS stands
+                FROM shipment_lines
+                WHERE pool_id = $1 AND shipment_id = f.shipment_id AND line_ref = f.line_ref
+                LIMIT 1
+            ) AS h ON true
+            WHERE f.pool_id = $1 AND f.reservation_id BETWEEN $2 AND $3
+            GROUP BY f.reservation_id, f.line
+        ) AS f ON f.reservation_id = l.reservation_id AND f.line = l.line
         CROSS JOIN LATERAL (
             SELECT 'line_arithmetic' AS name, CASE
                 WHEN least(
@@ -140,6 +160,18 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
                         l.granted, l.held, l.committed, l.released, l.expired, l.cancelled,
                         coalesce(g.opened, 0), coalesce(g.held, 0), coalesce(g.committed, 0),
                         coalesce(g.released, 0), coalesce(g.expired, 0), coalesce(g.cancelled, 0)
+                    )
+            END
+            UNION ALL
+            SELECT 'fulfilled_matches_shipments', CASE
+                WHEN l.tracked AND NOT CASE r.state
+                    WHEN 'fulfilled'
+                        THEN l.fulfilled_quantity BETWEEN coalesce(f.standing, 0) AND coalesce(f.ever, 0)
+                    ELSE l.fulfilled_quantity = coalesce(f.standing, 0)
+                END
+                    THEN format(
+                        'fulfilled %s, shipments %s of which %s stand',
+                        l.fulfilled_quantity, coalesce(f.ever, 0), coalesce(f.standing, 0)
                     )
             END
         ) AS v

@@ -1,11 +1,15 @@
-//! Lots and their movements: gapless, each following from the one before, summing up to what remains.
+//! Lots and their movements: gapless, each following from the one before, summing up to what remains, what of it is not
+//! for sale and what it is worth.
+//!
+//! A second depletion for one day, which cannot be taken back from an append-only ledger, is accepted once a correction
+//! of that lot names the day. What was taken is compared with the [depletions](super::depletions) that say for whom.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Options;
 use super::pages::{self, End, Pages, Range};
 use super::report::{Found, Report};
+use super::{Options, depletions};
 use crate::ids::PoolId;
 
 pub(super) async fn check(
@@ -22,6 +26,8 @@ pub(super) async fn check(
         let range = pages.range(from, end);
         let mut found = compare_lots(&mut tx, pool, &range).await?;
         found.extend(compare_transactions(&mut tx, pool, &range).await?);
+        found.extend(depletions::compare(&mut tx, pool, &range).await?);
+        report.count("depletions", depletions::count(&mut tx, pool, &range).await?);
         report.count("lot_transactions", count_transactions(&mut tx, pool, &range).await?);
         tx.commit().await?;
         report.add(Some(pool), found)?;
@@ -77,7 +83,11 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
             SELECT sku_id FROM stock WHERE pool_id = $1 AND sku_id = l.sku_id LIMIT 1
         ) AS s ON true
         LEFT JOIN (
-            SELECT lot_id, sum(quantity_delta) AS units
+            SELECT
+                lot_id,
+                sum(quantity_delta) AS units,
+                sum(quarantined_delta) AS quarantined_units,
+                (array_agg(unit_cost ORDER BY seq DESC))[1] AS unit_cost
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
             GROUP BY lot_id
@@ -86,6 +96,11 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
             SELECT 'lots_in_bounds' AS name, CASE
                 WHEN l.received_quantity <= 0 OR l.remaining_quantity NOT BETWEEN 0 AND l.received_quantity
                     THEN format('received %s, remaining %s', l.received_quantity, l.remaining_quantity)
+                WHEN l.quarantined_quantity NOT BETWEEN 0 AND l.remaining_quantity
+                    OR l.status = 'available' AND l.quarantined_quantity <> 0
+                    THEN format('%s, remaining %s, quarantined %s',
+                        l.status, l.remaining_quantity, l.quarantined_quantity
+                    )
             END AS detail
             UNION ALL
             SELECT 'lot_transactions_sum_to_remaining', CASE
@@ -93,6 +108,16 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
                     THEN format(
                         'transactions %s, remaining %s', coalesce(t.units::text, 'none'), l.remaining_quantity
                     )
+            END
+            UNION ALL
+            SELECT 'lot_quarantine_adds_up', CASE
+                WHEN coalesce(t.quarantined_units, 0) <> l.quarantined_quantity
+                    THEN format('transactions %s, quarantined %s', t.quarantined_units, l.quarantined_quantity)
+            END
+            UNION ALL
+            SELECT 'lot_values_add_up', CASE
+                WHEN t.unit_cost <> l.unit_cost
+                    THEN format('unit cost %s, newest transaction %s', l.unit_cost, t.unit_cost)
             END
             UNION ALL
             SELECT 'lot_references_exist', CASE
@@ -121,7 +146,10 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
                 coalesce(lag(seq) OVER w, 0) AS seq_before,
                 coalesce(lag(remaining_after) OVER w, 0) + quantity_delta AS remaining_due,
                 count(*) FILTER (WHERE row_source = 'snapshot_depletion')
-                    OVER (PARTITION BY lot_id, source_ref_id ORDER BY seq) AS depletions
+                    OVER (PARTITION BY lot_id, source_ref_id ORDER BY seq) AS depletions,
+                count(*) FILTER (WHERE row_source = 'correction')
+                    OVER (PARTITION BY lot_id, source_ref_id) AS corrections,
+                lag(unit_cost) OVER w AS unit_cost_before
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
             WINDOW w AS (PARTITION BY lot_id ORDER BY seq)
@@ -153,8 +181,21 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
             END
             UNION ALL
             SELECT 'lots_deplete_once_a_day', CASE
-                WHEN t.row_source = 'snapshot_depletion' AND t.depletions > 1
+                WHEN t.row_source = 'snapshot_depletion' AND t.depletions > 1 AND t.corrections = 0
                     THEN format('depletion %s of day %s', t.depletions, t.source_ref_id)
+            END
+            UNION ALL
+            SELECT 'lot_values_add_up', CASE
+                -- What a void or a correction puts back is worth what it was worth when it was taken.
+                WHEN t.row_source NOT IN ('void', 'correction') AND t.value_delta <> CASE t.row_source
+                    WHEN 'revaluation' THEN t.remaining_after * (t.unit_cost - coalesce(t.unit_cost_before, 0))
+                    ELSE t.quantity_delta * t.unit_cost
+                END
+                    THEN format(
+                        'a %s of %s at %s is not worth %s', t.row_source, t.quantity_delta, t.unit_cost, t.value_delta
+                    )
+                WHEN t.row_source NOT IN ('revaluation', 'correction') AND t.unit_cost <> t.unit_cost_before
+                    THEN format('a %s at %s, the lot costs %s', t.row_source, t.unit_cost, t.unit_cost_before)
             END
             UNION ALL
             SELECT 'lot_references_exist', CASE

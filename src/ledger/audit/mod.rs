@@ -11,7 +11,8 @@
 //! not where the rows of one SKU do: only the sums of `balances` read all claims on a SKU at once.
 //!
 //! **Cost.** A handful of statements per page; checks that share rows share a statement, and none runs once per row.
-//! The comparisons of `unique` are the exception to pages: one pass over a whole pool each.
+//! The comparisons of `unique` are the exception to pages, one pass over a whole pool each; so is what snapshots say
+//! about their lines.
 //!
 //! Deliberately absent: repair, rows of a pool that is not in `pools`, the definitions of guards (a constraint of the
 //! same name that says something else passes), and any judgement on what upstream systems say.
@@ -24,14 +25,19 @@ use crate::ids::PoolId;
 mod answers;
 mod balances;
 mod checks;
+mod depletions;
 mod entries;
 pub mod guards;
 mod lines;
 mod lots;
 mod oversells;
-mod pages;
+pub(crate) mod pages;
 mod report;
 mod reservations;
+mod returns;
+mod shipments;
+mod snapshots;
+mod transfers;
 mod unique;
 
 pub use checks::{CHECKS, Check};
@@ -70,6 +76,10 @@ pub async fn run(conn: &mut PgConnection, options: &Options) -> sqlx::Result<Rep
         reservations::check(conn, pool, options, &mut report).await?;
         lots::check(conn, pool, options, &mut report).await?;
         oversells::check(conn, pool, options, &mut report).await?;
+        shipments::check(conn, pool, options, &mut report).await?;
+        snapshots::check(conn, pool, options, &mut report).await?;
+        returns::check(conn, pool, options, &mut report).await?;
+        transfers::check(conn, pool, options, &mut report).await?;
         answers::check(conn, pool, options, &mut report).await?;
         unique::check(conn, pool, &mut report).await?;
     }

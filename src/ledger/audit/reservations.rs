@@ -136,7 +136,7 @@ async fn compare(
             UNION ALL
             SELECT 'reservation_references_exist', CASE
                 WHEN (
-                    r.origin IN ('supersede', 'extension', 'late_commit') AND r.replaces_id IS NOT NULL
+                    r.origin IN ('supersede', 'extension', 'late_commit', 'void') AND r.replaces_id IS NOT NULL
                     OR r.origin IN ('checkout', 'order') AND r.replaces_id IS NULL
                 ) IS NOT TRUE
                     THEN format('made by %s, replaces %s', r.origin, coalesce(r.replaces_id::text, 'none'))

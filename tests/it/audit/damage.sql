@@ -21,10 +21,10 @@ UPDATE stock_entries SET quarantined_after = 6 WHERE pool_id = :pool AND sku_id 
 -- lots_in_bounds
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)
-SELECT pool_id, lot_id, 2, 'opening_count', NULL, 5, 15, 1, NULL, 1, now(), 0, current_date, 0
+SELECT pool_id, lot_id, 2, 'opening_count', NULL, 5, 15, 1, NULL, 1, now(), 0, current_date, 5
 FROM lots WHERE pool_id = :pool AND source_ref = 'po-1'
 UNION ALL
-SELECT pool_id, lot_id, 3, 'opening_count', NULL, -5, 10, 1, NULL, 1, now(), 0, current_date, 0
+SELECT pool_id, lot_id, 3, 'opening_count', NULL, -5, 10, 1, NULL, 1, now(), 0, current_date, -5
 FROM lots WHERE pool_id = :pool AND source_ref = 'po-1';
 -- ledger_gapless
 DELETE FROM stock_entries WHERE pool_id = :pool AND sku_id = 15 AND seq = 1;
@@ -113,7 +113,7 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000008
 -- line_expiry_matches_reservation
 UPDATE reservation_lines SET expires_at = '2026-01-02'
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000001';
--- line_opens_once
+-- line_opens_once, fulfilled_matches_shipments
 UPDATE reservation_lines SET tracked = true
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010';
 -- line_opens_once
@@ -138,24 +138,25 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010
 -- line_arithmetic
 UPDATE reservation_lines SET superseded_quantity = 3
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000004';
--- lots_deplete_once_a_day
+-- lots_deplete_once_a_day, depletions_match_days, depletions_match_lots
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)
 SELECT pool_id, lot_id, seq, row_source, CASE row_source WHEN 'snapshot_depletion' THEN '20260101' END, delta, remaining,
-    1, NULL, 1, now(), 0, current_date, 0
+    1, NULL, 1, now(), 0, current_date, delta
 FROM lots, (VALUES
 (2, 'snapshot_depletion', -1, 9), (3, 'snapshot_depletion', -1, 8), (4, 'opening_count', 2, 10)
 ) AS moved (seq, row_source, delta, remaining)
 WHERE pool_id = :pool AND source_ref = 'po-1';
 -- lot_ledger_gapless
-UPDATE lot_transactions SET seq = 3 WHERE pool_id = :pool AND seq = 2;
+UPDATE lot_transactions SET seq = 3
+WHERE pool_id = :pool AND seq = 2 AND lot_id = '00000000-0000-7000-8000-000000000003';
 -- lot_ledger_adds_up
 UPDATE lot_transactions SET remaining_after = 9 WHERE pool_id = :pool AND quantity_delta = 10;
 -- lots_open_with_what_was_received
-UPDATE lot_transactions SET quantity_delta = 9, remaining_after = 9 WHERE pool_id = :pool AND quantity_delta = 10;
+UPDATE lot_transactions SET quantity_delta = 9, remaining_after = 9, value_delta = 9 WHERE pool_id = :pool AND quantity_delta = 10;
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)
-SELECT pool_id, lot_id, 2, 'opening_count', NULL, 1, 10, 1, NULL, 1, now(), 0, current_date, 0
+SELECT pool_id, lot_id, 2, 'opening_count', NULL, 1, 10, 1, NULL, 1, now(), 0, current_date, 1
 FROM lots WHERE pool_id = :pool AND source_ref = 'po-1';
 -- lot_transactions_sum_to_remaining
 UPDATE lots SET remaining_quantity = received_quantity - 2 - (origin = 'receipt')::int
@@ -164,7 +165,7 @@ UPDATE lots SET remaining_quantity = 2 WHERE pool_id = :pool AND origin = 'openi
 -- lot_references_exist
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)
-VALUES (:pool, gen_random_uuid(), 1, 'receipt', NULL, 1, 1, 1, NULL, 1, now(), 0, current_date, 0);
+VALUES (:pool, gen_random_uuid(), 1, 'receipt', NULL, 1, 1, 1, NULL, 1, now(), 0, current_date, 1);
 -- lots_match_on_hand
 WITH lot AS (
     INSERT INTO lots
@@ -174,4 +175,4 @@ WITH lot AS (
 )
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)
-SELECT pool_id, lot_id, 1, 'receipt', NULL, 5, 5, 1, NULL, 1, now(), 0, current_date, 0 FROM lot;
+SELECT pool_id, lot_id, 1, 'receipt', NULL, 5, 5, 1, NULL, 1, now(), 0, current_date, 5 FROM lot;
