@@ -173,10 +173,10 @@ VALUES (
 );
 
 INSERT INTO transfers (
-    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, claimed_at,
-    closed_at
+    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, key,
+    fingerprint, claimed_at, closed_at
 )
 VALUES (
     :pool, '00000000-0000-7000-f000-000000000001', 999999, '00000000-0000-7000-8000-000000000001',
-    '00000000-0000-7000-8000-000000000099', 1, 'rebalance', 'refused', 1, now(), now()
+    '00000000-0000-7000-8000-000000000099', 1, 'rebalance', 'refused', 1, 'k', sha256('k'), now(), now()
 );

@@ -169,10 +169,10 @@ VALUES (
 );
 
 INSERT INTO transfers (
-    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, claimed_at,
-    closed_at
+    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, key,
+    fingerprint, claimed_at, closed_at
 )
 VALUES (
     :pool, '00000000-0000-7000-e000-000000000021', 99, '00000000-0000-7000-8000-000000000099',
-    '00000000-0000-7000-8000-000000000098', 3, 'balance', 'refused', 1, '2026-01-12', '2026-01-12'
+    '00000000-0000-7000-8000-000000000098', 3, 'balance', 'refused', 1, 'k', sha256('k'), '2026-01-12', '2026-01-12'
 );
