@@ -20,5 +20,6 @@ pub mod keys;
 pub mod ledger;
 pub mod lifecycle;
 pub mod lots;
+pub mod repair;
 pub mod reservations;
 pub mod telemetry;

@@ -71,6 +71,8 @@ codes! {
     LotNotFound = "lot_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
+    /// There is no such repair plan.
+    RepairPlanNotFound = "repair_plan_not_found", NOT_FOUND, false;
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false;
     /// There are not enough units to hold.
@@ -97,6 +99,8 @@ codes! {
     OpeningCountNotDue = "opening_count_not_due", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
+    /// What a finding was made from is no longer so.
+    EvidenceStale = "evidence_stale", CONFLICT, false;
     /// A request with the same Idempotency-Key is still at work.
     IdempotencyKeyInFlight = "idempotency_key_in_flight", CONFLICT, true;
     /// The resource has changed since it was read.

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::http::code::Code;
 use crate::http::problem::{Problem, ProblemView};
 use crate::http::{edge, health};
-use crate::{availability, catalog, keys, lots, reservations};
+use crate::{availability, catalog, keys, lots, repair, reservations};
 
 mod codes;
 
@@ -41,7 +41,7 @@ pub use codes::codes_of;
         (name = "lots", description = "Physical batches"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
-        (name = "operations", description = "Health and metrics")
+        (name = "operations", description = "Health, metrics, repair")
     )
 )]
 struct Document;
@@ -63,6 +63,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(lots::routes::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
+        .merge(repair::routes::routes())
         .merge(health::routes())
         .split_for_parts();
     add_problems(&mut document);

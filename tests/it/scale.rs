@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use crate::support::db;
 
 /// Few rows, rarely written, the same on every node. Everything else is stock and carries its pool.
-const GLOBAL: &[&str] = &["api_keys", "catalogue_revision", "classes", "clients", "pools", "skus"];
+const GLOBAL: &[&str] = &["api_keys", "catalogue_revision", "classes", "clients", "pools", "repair_plans", "skus"];
 
 /// A rule, the query that finds what breaks it (`$1`: the global tables), and something that does.
 const RULES: &[(&str, &str, &str)] = &[

@@ -172,6 +172,13 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
         ],
     ),
     ("pools", Constraint, &["pools_code_form", "pools_code_unique", "pools_id_positive", "pools_pkey"]),
+    ("repair_plans", Constraint, &["repair_plans_complete_has_no_cursor", "repair_plans_pkey"]),
+    (
+        "repairs",
+        Constraint,
+        &["repairs_evidence_is_sha256", "repairs_once_per_evidence", "repairs_pkey", "repairs_pool_exists"],
+    ),
+    ("repairs", Trigger, &["repairs_append_only"]),
     (
         "reservation_lines",
         Constraint,

@@ -24,7 +24,7 @@ use crate::reservations::state::Reservation;
 mod error;
 pub mod load;
 mod lots;
-mod oversells;
+pub(in crate::ledger) mod oversells;
 mod write;
 
 pub use error::BatchError;
