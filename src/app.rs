@@ -22,10 +22,9 @@ use crate::http::code::Code;
 use crate::http::in_flight::InFlight;
 use crate::http::problem::Problem;
 use crate::ids::{ClientId, PoolId, SkuId};
-use crate::jobs::Intervals;
+use crate::jobs::{Intervals, Job, Registry};
 use crate::keys::cache::KeyCache;
 use crate::ledger::balance::Balance;
-use crate::ledger::command::Command;
 use crate::ledger::lanes::{LaneSettings, Lanes, Observer, Shared};
 use crate::ledger::outcome::Outcome;
 use crate::ledger::submission::{Key, Submission};
@@ -80,6 +79,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// The clock.
     pub clock: Clock,
+    /// What is owed at a time, and the workers on it.
+    pub jobs: Registry,
     /// Detached handlers.
     pub tasks: TaskTracker,
     /// Limits.
@@ -102,6 +103,19 @@ pub struct Running {
 /// # Errors
 /// If the database cannot be read.
 pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) -> anyhow::Result<Running> {
+    start_with_jobs(options, clock, settings, jobs::registry::all()).await
+}
+
+/// Starts lanes and background tasks, with these jobs instead of the service's own.
+///
+/// # Errors
+/// If the database cannot be read.
+pub async fn start_with_jobs(
+    options: PgConnectOptions,
+    clock: Clock,
+    settings: Settings,
+    own_jobs: Vec<Job>,
+) -> anyhow::Result<Running> {
     let metrics = crate::telemetry::init_metrics()?;
     let pool = db::pool(options.clone(), settings.pool_connections);
     let catalogue = Arc::new(CatalogueCache::default());
@@ -121,6 +135,7 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
         ready: 0.into(),
         stopping: false.into(),
     };
+    let (jobs, stop_jobs) = (TaskTracker::new(), CancellationToken::new());
     let app = Arc::new(App {
         db: pool,
         catalogue,
@@ -129,11 +144,11 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
         keys: KeyCache::default(),
         in_flight: InFlight::default(),
         clock,
+        jobs: Registry::new(own_jobs, jobs.clone(), stop_jobs.clone()),
         tasks: TaskTracker::new(),
         settings,
         metrics,
     });
-    let (jobs, stop_jobs) = (TaskTracker::new(), CancellationToken::new());
     jobs::start(&app, settings.intervals, &jobs, &stop_jobs);
     Ok(Running { app, jobs, lanes: lane_tasks, stop_jobs })
 }
@@ -144,7 +159,7 @@ impl Running {
         crate::http::openapi::router(Arc::clone(&self.app))
     }
 
-    /// Stops in order: background tasks, detached handlers, lanes (which answer what they accepted), connections.
+    /// Stops in order: background tasks (a job that can leaves off and gives its slot back), detached handlers, lanes (which answer what they accepted), connections.
     pub async fn stop(self, patience: Duration) {
         self.stop_jobs.cancel();
         self.jobs.close();
@@ -205,24 +220,31 @@ impl App {
     ) -> Result<Option<Problem>, Problem> {
         let catalogue = self.catalogue.current();
         for other in catalogue.pools().filter(|other| other.id != pool) {
-            let used = sqlx::query_scalar!(
-                r#"
-                SELECT EXISTS (
-                    SELECT FROM idempotency_keys WHERE pool_id = $1 AND client_id = $2 AND key = $3
-                ) AS "used!"
-                "#,
-                other.id.0,
-                client.0,
-                key.key,
-            )
-            .fetch_one(&self.db)
-            .await?;
-            if used {
+            if self.key_is_used(client, other.id, key).await? {
                 let detail = format!("This Idempotency-Key belongs to a request in pool {:?}.", other.code);
                 return Ok(Some(Problem::new(Code::IdempotencyKeyReused, detail)));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a key of this client has its outcome in `pool`.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn key_is_used(&self, client: ClientId, pool: PoolId, key: &Key) -> sqlx::Result<bool> {
+        sqlx::query_scalar!(
+            r#"
+            SELECT EXISTS (
+                SELECT FROM idempotency_keys WHERE pool_id = $1 AND client_id = $2 AND key = $3
+            ) AS "used!"
+            "#,
+            pool.0,
+            client.0,
+            key.key,
+        )
+        .fetch_one(&self.db)
+        .await
     }
 
     /// Writes down which keys were used since the last call.
@@ -252,15 +274,7 @@ impl Observer for Watcher {
     }
 
     fn decided(&self, submission: &Submission, outcome: &Outcome, now: DateTime<Utc>) {
-        let command = match submission.command {
-            Command::Hold(_) => "hold",
-            Command::Commit(_) => "commit",
-            Command::Release(_) => "release",
-            Command::Extend(_) => "extend",
-            Command::Expire(_) => "expire",
-            Command::Receive(_) => "receive",
-            Command::OpeningCount(_) => "opening_count",
-        };
+        let command = submission.command.name();
         if let Outcome::Counted { sku, .. } = outcome {
             self.projection.reread(submission.pool, *sku);
         }

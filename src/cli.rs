@@ -71,7 +71,12 @@ pub fn main() -> ExitCode {
     // sqlx and everything else share one TLS provider; installing it twice is harmless.
     drop(rustls::crypto::ring::default_provider().install_default());
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli));
+            // Whatever had to end in order has ended. Dropping the runtime would wait for a start that was given up.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => exit(Err(error.into())),
     }
 }

@@ -69,6 +69,10 @@ pub struct Config {
     #[arg(long, env = "HOLDFAST_SWEEP_INTERVAL_MS", default_value_t = 1000)]
     pub sweep_interval_ms: u64,
 
+    /// How often this instance looks for jobs to do, in milliseconds; 0: it works on none.
+    #[arg(long, env = "HOLDFAST_JOBS_INTERVAL_MS", default_value_t = 1000)]
+    pub jobs_interval_ms: u64,
+
     /// How long answers are kept for replay, in days; at least 7.
     #[arg(long, env = "HOLDFAST_IDEMPOTENCY_RETENTION_DAYS", default_value_t = 14,
         value_parser = clap::value_parser!(u16).range(7..=365))]
@@ -103,6 +107,7 @@ impl Config {
                 patience: Duration::from_secs(self.command_timeout_seconds),
             },
             intervals: crate::jobs::Intervals {
+                jobs: (self.jobs_interval_ms > 0).then(|| Duration::from_millis(self.jobs_interval_ms)),
                 sweep: (self.sweep_interval_ms > 0).then(|| Duration::from_millis(self.sweep_interval_ms)),
                 ..Default::default()
             },

@@ -112,6 +112,16 @@ pool_owned_id!(
     OversellId,
     "ovs_"
 );
+pool_owned_id!(
+    /// A shipment: `shp_<pool>_<uuid>`.
+    ShipmentId,
+    "shp_"
+);
+pool_owned_id!(
+    /// A return: `rtn_<pool>_<uuid>`.
+    ReturnId,
+    "rtn_"
+);
 
 impl ReservationId {
     /// A fresh id in `pool` whose last byte is `lane_hint`.
@@ -129,21 +139,19 @@ impl ReservationId {
     }
 }
 
-impl LotId {
-    /// A fresh id in `pool`.
-    #[must_use]
-    pub fn new(pool: PoolId) -> Self {
-        Self { pool, uuid: new_uuid() }
-    }
+macro_rules! fresh_in_pool {
+    ($($name:ident),+) => {
+        $(impl $name {
+            /// A fresh id in `pool`.
+            #[must_use]
+            pub fn new(pool: PoolId) -> Self {
+                Self { pool, uuid: new_uuid() }
+            }
+        })+
+    };
 }
 
-impl OversellId {
-    /// A fresh id in `pool`.
-    #[must_use]
-    pub fn new(pool: PoolId) -> Self {
-        Self { pool, uuid: new_uuid() }
-    }
-}
+fresh_in_pool!(LotId, OversellId, ShipmentId, ReturnId);
 
 /// Crockford's base 32, lower case, most significant digit first: sorts as the number does.
 mod base32 {

@@ -1,8 +1,8 @@
 //! Holdfast: inventory reservations that never oversell, on Postgres.
 //!
 //! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
-//! [`availability`], [`catalog`] and [`keys`] hold a subject each; [`ledger`] is the one writer of stock. Dependencies
-//! point one way: routes → commands → (queries + pure core).
+//! [`shipments`], [`oversells`], [`availability`], [`catalog`], [`keys`] and [`jobs`] hold a subject each; [`ledger`] is
+//! the one writer of stock. Dependencies point one way: routes → commands → (queries + pure core).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
 
@@ -20,6 +20,8 @@ pub mod keys;
 pub mod ledger;
 pub mod lifecycle;
 pub mod lots;
+pub mod oversells;
 pub mod repair;
 pub mod reservations;
+pub mod shipments;
 pub mod telemetry;

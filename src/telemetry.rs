@@ -1,8 +1,17 @@
-//! Logs and metrics. Logs are structured, one line each, with the request id as a span field; metrics are Prometheus.
+//! Logs and metrics. Logs are structured, one line each, with the request id in every line about a request; metrics are
+//! Prometheus.
+
+use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub mod request;
+
+use request::WithRequest;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -15,15 +24,27 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. Later calls do nothing.
 pub fn init_logs(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
-    let started = match format {
-        LogFormat::Text => logs.compact().try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
-    };
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     // A second instance in one process (tests) keeps the first subscriber.
-    drop(started);
+    drop(subscriber(filter, format, coloured, std::io::stderr).try_init());
+}
+
+fn subscriber<W>(filter: &str, format: LogFormat, coloured: bool, writer: W) -> Dispatch
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(writer);
+    match format {
+        LogFormat::Text => {
+            let logs = logs.compact();
+            logs.map_event_format(|lines| WithRequest { format, lines: lines.with_ansi(coloured) }).finish().into()
+        }
+        LogFormat::Json => {
+            let logs = logs.json().flatten_event(true);
+            logs.map_event_format(|lines| WithRequest { format, lines }).finish().into()
+        }
+    }
 }
 
 /// Buckets of everything measured in seconds.
@@ -32,6 +53,9 @@ const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// Buckets of how long holds live, in seconds.
 const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0];
+
+/// Buckets of how long jobs run, in seconds.
+const RUNS: [f64; 10] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
 
 /// The process-wide metrics recorder.
 ///
@@ -47,6 +71,7 @@ pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)?
         .set_buckets_for_metric(Matcher::Full("holdfast_hold_age_seconds".to_owned()), &AGES)?
+        .set_buckets_for_metric(Matcher::Full("holdfast_job_run_seconds".to_owned()), &RUNS)?
         .install_recorder()?;
     describe();
     *handle = Some(installed.clone());
@@ -62,6 +87,9 @@ fn describe() {
     describe_histogram!("holdfast_hold_age_seconds", "Age of a hold when it was committed, released or expired.");
     describe_gauge!("holdfast_sweeper_lag_seconds", "How far the oldest unswept hold is past its expiry.");
     describe_counter!("holdfast_swept_total", "Holds closed by the sweeper.");
+    describe_counter!("holdfast_job_attempts_total", "Attempts at slots of jobs, by job and result.");
+    describe_histogram!("holdfast_job_run_seconds", "How long an attempt at a slot took, by job.");
+    describe_gauge!("holdfast_job_lag_seconds", "How long the oldest slot that is not done has been due, by job.");
     describe_gauge!(
         "holdfast_projection_age_seconds",
         "Age of the oldest availability answered since the last scrape."

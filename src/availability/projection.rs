@@ -6,7 +6,8 @@
 //! marked stale. Holds that are past their expiry but not swept yet do not count as held.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -65,7 +66,7 @@ type Shard = RwLock<HashMap<(PoolId, SkuId), Seen>>;
 pub struct Projection {
     shards: Vec<Shard>,
     bound: Duration,
-    oldest_answered: Mutex<Duration>,
+    oldest_answered_micros: AtomicU64,
 }
 
 impl Projection {
@@ -73,7 +74,7 @@ impl Projection {
     #[must_use]
     pub fn new(bound: Duration) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, bound, oldest_answered: Mutex::default() }
+        Self { shards, bound, oldest_answered_micros: AtomicU64::default() }
     }
 
     /// The staleness bound.
@@ -134,14 +135,14 @@ impl Projection {
 
     /// Notes the age of an answer, for the metric.
     pub fn answered(&self, age: Duration) {
-        let mut oldest = self.oldest_answered.lock().unwrap_or_else(PoisonError::into_inner);
-        *oldest = (*oldest).max(age);
+        let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        self.oldest_answered_micros.fetch_max(micros, Ordering::Relaxed);
     }
 
     /// The age of the oldest answer since the last call.
     #[must_use]
     pub fn take_oldest_answered(&self) -> Duration {
-        std::mem::take(&mut *self.oldest_answered.lock().unwrap_or_else(PoisonError::into_inner))
+        Duration::from_micros(self.oldest_answered_micros.swap(0, Ordering::Relaxed))
     }
 }
 

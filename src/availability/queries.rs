@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use chrono::NaiveDate;
 use sqlx::PgPool;
 
 use super::projection::{Projection, Read};
@@ -9,7 +10,8 @@ use crate::clock::Clock;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::balance::Balance;
 
-/// Reads the balances of `skus` in one pool; SKUs without a row are known to be zero.
+/// Reads the balances of `skus` in one pool; SKUs without a row are known to be zero. Tells which of them have lots
+/// that are past their expiry by `today` and still counted as for sale.
 ///
 /// # Errors
 /// Database errors; what was known stays known.
@@ -19,7 +21,8 @@ pub async fn refresh(
     projection: &Projection,
     pool: PoolId,
     skus: &[i64],
-) -> sqlx::Result<()> {
+    today: NaiveDate,
+) -> sqlx::Result<Vec<SkuId>> {
     let begun = Instant::now();
     let offset = clock.offset_seconds();
     let rows = sqlx::query!(
@@ -33,6 +36,7 @@ pub async fn refresh(
             COALESCE(s.committed, 0) AS "committed!",
             COALESCE(s.seq, 0) AS "seq!",
             s.opened_at AS "opened_at?",
+            COALESCE(s.next_expires_date <= $4, false) AS "expiring!",
             CASE WHEN s.held > 0 THEN (
                 SELECT COALESCE(sum(l.held_quantity), 0)
                 FROM reservation_lines AS l
@@ -48,10 +52,15 @@ pub async fn refresh(
         pool.0,
         skus,
         offset,
+        today,
     )
     .fetch_all(db)
     .await?;
+    let mut expiring = Vec::new();
     for row in rows {
+        if row.expiring {
+            expiring.push(SkuId(row.sku_id));
+        }
         let balance = Balance {
             on_hand: row.on_hand,
             quarantined: row.quarantined,
@@ -62,7 +71,7 @@ pub async fn refresh(
         let read = Read { balance, lapsed: row.lapsed, opened_at: row.opened_at, as_of: clock.at(row.now) };
         projection.read(pool, SkuId(row.sku_id), read, begun);
     }
-    Ok(())
+    Ok(expiring)
 }
 
 /// Reads every balance of one pool, in pages: the projection at start.
@@ -83,7 +92,8 @@ pub async fn warm_up(db: &PgPool, clock: &Clock, projection: &Projection, pool: 
         .await?;
         let Some(last) = skus.last() else { return Ok(()) };
         after = *last;
-        refresh(db, clock, projection, pool, &skus).await?;
+        // What expires is seen to when it is first asked for.
+        refresh(db, clock, projection, pool, &skus, NaiveDate::default()).await?;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,17 +18,20 @@ use crate::catalog::{Catalogue, Pool, Sku};
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
 use crate::http::code::Code;
-use crate::http::etag;
+use crate::http::etag::IfNoneMatch;
 use crate::http::pagination::{Page, Paging};
 use crate::http::path::PathText;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
 use crate::ids::{PoolId, SkuId};
+use crate::lots::expiry;
 
 /// Most SKUs in one question.
 const MOST_SKUS: usize = 1000;
 /// Most SKUs in one query string.
 const MOST_SKUS_IN_QUERY: usize = 100;
+/// Bytes of one item, with long names.
+const ITEM_BYTES: usize = 640;
 
 /// Routes of this room.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -97,7 +101,7 @@ pub struct AvailabilityList {
 async fn get_availability(
     app: AppState,
     _caller: Caller<scope::StockRead>,
-    headers: HeaderMap,
+    known: IfNoneMatch,
     mut query: Query,
 ) -> Result<Response, Problem> {
     let skus = query.all("sku");
@@ -106,7 +110,7 @@ async fn get_availability(
     }
     let pool = query.one("pool");
     query.finish()?;
-    answer(&app, &headers, &skus, pool.as_deref().unwrap_or("default"), |index| ErrorItem {
+    answer(&app, &known, &skus, pool.as_deref().unwrap_or("default"), |index| ErrorItem {
         code: Code::UnknownSku,
         ..ErrorItem::of("sku", format!("value {}: there is no such SKU", index + 1))
     })
@@ -131,7 +135,7 @@ pub struct AvailabilityQuery {
 async fn query_availability(
     app: AppState,
     _caller: Caller<scope::StockRead>,
-    headers: HeaderMap,
+    known: IfNoneMatch,
     body: Json<AvailabilityQuery>,
 ) -> Result<Response, Problem> {
     let Json { value, violations: mut v } = body;
@@ -140,7 +144,7 @@ async fn query_availability(
         v.add("/skus", format!("must name 1 to {MOST_SKUS} SKUs"));
     }
     let skus = v.finish(skus)?;
-    answer(&app, &headers, &skus, value.pool.as_deref().unwrap_or("default"), |index| {
+    answer(&app, &known, &skus, value.pool.as_deref().unwrap_or("default"), |index| {
         ErrorItem::at(format!("/skus/{index}"), Code::UnknownSku, "there is no such SKU")
     })
     .await
@@ -148,7 +152,7 @@ async fn query_availability(
 
 async fn answer(
     app: &Arc<App>,
-    headers: &HeaderMap,
+    known: &IfNoneMatch,
     codes: &[String],
     pool: &str,
     unknown: impl Fn(usize) -> ErrorItem,
@@ -174,16 +178,23 @@ async fn answer(
             Pools::Sum(_) => data.extend(sum(rows).map(|row| row.clamped(sku, low))),
         }
     }
-    Ok(respond(headers, &AvailabilityList { data }))
+    Ok(respond(known, &AvailabilityList { data }))
 }
 
-fn respond(headers: &HeaderMap, list: &AvailabilityList) -> Response {
+fn respond(known: &IfNoneMatch, list: &AvailabilityList) -> Response {
     let tag = list.data.iter().fold(0_u64, |tag, row| tag.rotate_left(7) ^ row.tag());
     let tag = HeaderValue::from_str(&format!("\"{tag:016x}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
-    if etag::none_match(headers, &tag) {
+    if known.names(&tag) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }
-    ([(header::ETAG, tag)], axum::Json(list)).into_response()
+    // Room for all of it from the start: it would grow some four times.
+    let mut body = Vec::with_capacity(list.data.len() * ITEM_BYTES + 16);
+    if let Err(error) = serde_json::to_writer(&mut body, list) {
+        tracing::error!(%error, "availability is no JSON");
+        return Problem::new(Code::Internal, "An unexpected error; it has been logged.").into_response();
+    }
+    let json = HeaderValue::from_static("application/json");
+    ([(header::ETAG, tag), (header::CONTENT_TYPE, json)], Body::from(body)).into_response()
 }
 
 /// Terms of all pools that have the SKU; a pool without stock of it takes no safety stock off the sum.
@@ -213,7 +224,8 @@ async fn resolve(
 ) -> Result<(Arc<Catalogue>, Vec<Arc<Sku>>), Problem> {
     let mut catalogue = app.catalogue.current();
     if codes.iter().any(|code| catalogue.sku_by_code(code).is_none()) {
-        catalogue = app.fresh_catalogue().await?;
+        // Boxed, as is everything here that asks the database: an answer from memory is not to carry its weight.
+        catalogue = Box::pin(app.fresh_catalogue()).await?;
     }
     let mut skus = Vec::with_capacity(codes.len());
     let mut errors = Vec::new();
@@ -238,18 +250,31 @@ async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Resul
     if stale.is_empty() {
         return Ok(true);
     }
-    let Err(error) = queries::refresh(&app.db, &app.clock, &app.projection, pool, &stale).await else {
+    let Err(error) = Box::pin(read(app, pool, &stale)).await else {
         return Ok(true);
     };
     let all_known = skus.iter().all(|sku| app.projection.peek(pool, sku.id).is_some());
     if all_known { Ok(false) } else { Err(error.into()) }
 }
 
+/// Reads these shelves, once lots of theirs that are past their expiry are off sale.
+async fn read(app: &Arc<App>, pool: PoolId, skus: &[i64]) -> sqlx::Result<()> {
+    let today = expiry::today(app, pool);
+    let expiring = queries::refresh(&app.db, &app.clock, &app.projection, pool, skus, today).await?;
+    if !expiring.is_empty() {
+        expiry::expire(app, pool, &expiring).await;
+        let expired: Vec<i64> = expiring.iter().map(|sku| sku.0).collect();
+        queries::refresh(&app.db, &app.clock, &app.projection, pool, &expired, today).await?;
+    }
+    Ok(())
+}
+
 fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool, cut_off: bool) -> Option<AvailabilityView> {
     let seen = app.projection.peek(pool.id, sku.id)?;
-    app.projection.answered(seen.age().unwrap_or_default());
+    let age = seen.age().unwrap_or_default();
+    app.projection.answered(age);
     let stale = cut_off && !seen.is_fresh(app.projection.bound());
-    Some(AvailabilityView::of(sku, &pool.code, catalogue.policy(sku)?, &seen, stale))
+    Some(AvailabilityView::of(sku, &pool.code, catalogue.policy(sku)?, &seen, age, stale))
 }
 
 /// Why the number is what it is: the reservations, lots, oversells and entries behind every term.
@@ -274,6 +299,7 @@ async fn explain_availability(
         Some(Subject { pool, sku, policy: catalogue.policy(sku)?, catalogue: &catalogue })
     });
     let subject = found.ok_or_else(|| Problem::new(Code::SkuNotFound, "There is no such SKU."))?;
+    read(&app, subject.pool, &[subject.sku.id.0]).await?;
     Ok(axum::Json(explain(&app.db, &app.clock, &subject).await?))
 }
 

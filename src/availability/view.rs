@@ -1,5 +1,7 @@
 //! Availability as JSON.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -52,9 +54,9 @@ pub struct AvailabilityView {
 }
 
 impl AvailabilityView {
-    /// What is seen of one SKU in one pool.
+    /// What is seen of one SKU in one pool, and for how long.
     #[must_use]
-    pub fn of(sku: &Sku, pool: &str, policy: &Policy, seen: &Seen, stale: bool) -> Self {
+    pub fn of(sku: &Sku, pool: &str, policy: &Policy, seen: &Seen, age: Duration, stale: bool) -> Self {
         let mut balance = seen.balance;
         balance.held -= seen.lapsed;
         let counting = sku.tracked && seen.opened_at.is_some_and(|opened_at| opened_at < sku.tracked_since_at);
@@ -76,7 +78,7 @@ impl AvailabilityView {
             oversell_tolerance_quantity: policy.oversell_tolerance_quantity,
             oversold_quantity: balance.oversold(),
             as_of: seen.as_of,
-            age_ms: seen.age().map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             stale,
         }
     }
@@ -116,7 +118,8 @@ impl AvailabilityView {
         self
     }
 
-    /// A tag of the numbers alone: FNV-1a over every term, so that an unchanged number is an unchanged tag.
+    /// A tag of the numbers alone, so that an unchanged number is an unchanged tag: FNV-1a over every term, then over
+    /// the names by byte. Each step can be undone, so terms that differ in one place never meet.
     #[must_use]
     pub fn tag(&self) -> u64 {
         let terms = [
@@ -132,11 +135,11 @@ impl AvailabilityView {
             self.oversold_quantity,
             i64::from(self.stale),
         ];
-        let bytes = terms.iter().flat_map(|term| term.to_le_bytes());
-        let names = self.sku.bytes().chain(self.pool.iter().flat_map(|pool| pool.bytes())).chain(self.status.bytes());
-        bytes
-            .chain(names)
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+        let pool = self.pool.as_deref().unwrap_or_default();
+        let names = self.sku.bytes().chain(pool.bytes()).chain(self.status.bytes()).map(u64::from);
+        // Multiplying moves bits up only; turning brings the upper ones down again.
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+        names.fold(terms.into_iter().map(i64::cast_unsigned).fold(0xcbf2_9ce4_8422_2325, mix), mix)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `holdfast serve`: database, first key, listener, and an orderly end.
+//! `holdfast serve`: database, first key, listener, and an orderly end, at whatever point it is asked for.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,41 +11,68 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Database;
+use crate::app::Running;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::server::{self, ServerLimits};
 use crate::keys::store::{self, FIRST_CLIENT, Grant};
 use crate::keys::{NewKey, Scope};
-use crate::{app, db, lifecycle};
+use crate::lifecycle::ShutdownSignals;
+use crate::{app, db};
 
 /// How long lanes and tasks may take to finish.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
-    // Before anything else: who cannot listen should not start a database.
+    // Before anything that would have to be stopped.
+    let mut signals = ShutdownSignals::install()?;
+    // And before a database: who cannot listen should not start one.
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let database = Database::open(config).await?;
-    let served = with_database(config, &database, listener).await;
+    let Some(database) = open_database(config, &mut signals).await? else { return Ok(()) };
+    let served = with_database(config, &database, listener, &mut signals).await;
     database.close().await?;
     served
 }
 
-async fn with_database(config: &Config, database: &Database, listener: TcpListener) -> anyhow::Result<()> {
-    db::migrate(&database.migration).await?;
-    let first_key = first_key(&database.migration).await?;
-    let running = app::start(database.options.clone(), Clock::new(), config.settings()).await?;
-    if !config.allow_unsafe_database {
-        db::check_durability(&running.app.db).await?;
+/// The database, or none if it was asked to stop meanwhile. A private Postgres that is being started is then awaited and
+/// stopped again: given up half-way, it would run on with nobody to stop it but its reaper.
+async fn open_database(config: &Config, signals: &mut ShutdownSignals) -> anyhow::Result<Option<Database>> {
+    let opening = Database::open(config);
+    tokio::pin!(opening);
+    if let Some(opened) = signals.unless_requested(&mut opening).await {
+        return opened.map(Some);
     }
+    tracing::info!("asked to stop while the database starts: stopping it as soon as it is there");
+    let opened = signals.unless_requested(tokio::time::timeout(PATIENCE, opening)).await;
+    if let Some(Ok(opened)) = opened {
+        opened?.close().await?;
+    } else {
+        tracing::warn!("not waiting for the database to start");
+    }
+    Ok(None)
+}
+
+async fn with_database(
+    config: &Config,
+    database: &Database,
+    listener: TcpListener,
+    signals: &mut ShutdownSignals,
+) -> anyhow::Result<()> {
+    // Nothing is accepted yet, so there is nothing to finish: a migration that is cut off is rolled back.
+    let Some(prepared) = signals.unless_requested(prepare(config, database)).await else {
+        tracing::info!("asked to stop while starting");
+        return Ok(());
+    };
+    let running = prepared?;
+    // From here to where it is shown nothing is cut off: a key that was made and never shown is nobody's.
+    let first_key = first_key(&database.migration).await?;
     let address = listener.local_addr()?;
     let key_file = match (&config.admin_key_file, &database.embedded) {
         (Some(file), _) => Some(file.clone()),
         (None, Some(_)) => Some(config.data_dir.join("admin.key")),
         (None, None) => None,
     };
-    // Whoever reads that it listens may ask it to stop.
-    let mut signals = lifecycle::ShutdownSignals::install()?;
     greet(address, first_key.as_ref(), key_file.as_deref())?;
     let stop = CancellationToken::new();
     let limits = ServerLimits {
@@ -69,6 +96,16 @@ async fn with_database(config: &Config, database: &Database, listener: TcpListen
     }
     running.stop(PATIENCE).await;
     Ok(())
+}
+
+/// Brings the database up to date and starts the service's parts on it.
+async fn prepare(config: &Config, database: &Database) -> anyhow::Result<Running> {
+    db::migrate(&database.migration).await?;
+    let running = app::start(database.options.clone(), Clock::new(), config.settings()).await?;
+    if !config.allow_unsafe_database {
+        db::check_durability(&running.app.db).await?;
+    }
+    Ok(running)
 }
 
 /// Makes the first admin key, if there is none yet.

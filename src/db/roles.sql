@@ -20,8 +20,8 @@ BEGIN
     GRANT UPDATE (state, order_ref, owner, metadata, expires_at, committed_at, closed_at, closed_reason)
         ON reservations TO holdfast_app;
     GRANT UPDATE (
-        held_quantity, committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity,
-        expires_at
+        held_quantity, committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+        fulfilled_quantity, expires_at
     ) ON reservation_lines TO holdfast_app;
     GRANT UPDATE (remaining_quantity, status, quarantined_quantity, quarantine_reason, unit_cost, cost_provisional)
         ON lots TO holdfast_app;
@@ -36,6 +36,12 @@ BEGIN
     -- What was repaired stays written; a plan grows while it is being made.
     GRANT INSERT ON repairs TO holdfast_app;
     GRANT INSERT, UPDATE (cursor, complete, plan, updated_at) ON repair_plans TO holdfast_app;
+    -- Slots of jobs move forward; old ones are purged.
+    GRANT INSERT, DELETE ON job_slots TO holdfast_app;
+    GRANT UPDATE (
+        status, attempts, failures, next_attempt_at, lease_expires_at, instance, started_at, finished_at, last_error,
+        report
+    ) ON job_slots TO holdfast_app;
     -- Outcomes are final; old ones are purged.
     GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;
 END

@@ -7,10 +7,12 @@ use crate::catalog::Catalogue;
 use crate::http::code::Code;
 use crate::http::problem::{About, ErrorItem, ExceededView, OtherPool, Problem, ShortfallView};
 use crate::ids::SkuId;
-use crate::ledger::outcome::{Exceeded, Outcome, Refusal, Rule, Shortfall, Violation};
+use crate::ledger::command::Command;
+use crate::ledger::outcome::{Exceeded, ExceedsShipped, Outcome, Refusal, Rule, Shortfall, Violation};
 use crate::ledger::submission::{Answer, Renderer, Scene, Submission};
-use crate::lots::view::{CountedView, LotView};
+use crate::lots::view::{CountedView, LotActedView, LotView};
 use crate::reservations::view::ReservationView;
+use crate::shipments::view::{ReturnView, ShipmentView};
 
 /// Renders outcomes; looks up other pools in the projection.
 pub struct Answers {
@@ -33,6 +35,21 @@ impl Renderer for Answers {
             Outcome::Counted { sku, balance, lot } => {
                 json(201, &CountedView::of(catalogue, scene.pool, *sku, balance, lot.as_deref()))
             }
+            Outcome::Shipped(shipped) => {
+                // A void makes nothing, and neither does what was recorded before.
+                let made = shipped.recorded && matches!(submission.command, Command::Ship(_));
+                let repeated = !shipped.recorded;
+                let view = ShipmentView::of(catalogue, &shipped.shipment, repeated, &shipped.differing);
+                json(if made { 201 } else { 200 }, &view)
+            }
+            Outcome::Returned(returned) => {
+                let view = ReturnView::of(catalogue, &returned.record, !returned.recorded, &returned.differing);
+                json(if returned.recorded { 201 } else { 200 }, &view)
+            }
+            Outcome::LotActed { lot, quantity, repeated } => {
+                json(200, &LotActedView::of(catalogue, lot, *quantity, *repeated))
+            }
+            Outcome::LotsExpired => json(200, &serde_json::json!({})),
             Outcome::Refused(refusal) => {
                 let problem = self.problem(scene, refusal);
                 Answer {
@@ -78,6 +95,13 @@ pub fn code_of(refusal: &Refusal) -> Code {
         Refusal::AlreadySuperseded { .. } => Code::AlreadySuperseded,
         Refusal::OpeningCountRequired(_) => Code::OpeningCountRequired,
         Refusal::OpeningCountNotDue(_) => Code::OpeningCountNotDue,
+        Refusal::ShipmentNotFound(_) => Code::ShipmentNotFound,
+        Refusal::UnknownShipmentLines(_) => Code::UnknownShipmentLine,
+        Refusal::ShipmentReturned(..) => Code::ShipmentReturned,
+        Refusal::ExceedsShipped(_) => Code::ExceedsShipped,
+        Refusal::LotNotFound(_) => Code::LotNotFound,
+        Refusal::ExceedsLot { .. } => Code::ExceedsLot,
+        Refusal::LotExpired(_) => Code::LotExpired,
     }
 }
 
@@ -127,6 +151,28 @@ impl Answers {
                 "Tracking of {} was switched off and on: give an opening count first.",
                 names(scene.catalogue, skus)
             )),
+            Refusal::ShipmentNotFound(id) => plain(format!("There is no shipment \"{id}\".")),
+            Refusal::UnknownShipmentLines(names) => Problem::listing(
+                names
+                    .iter()
+                    .map(|name| {
+                        let detail = format!("the shipment has no line {name:?}");
+                        ErrorItem::at("/line_refs", Code::UnknownShipmentLine, detail)
+                    })
+                    .collect(),
+            ),
+            Refusal::ShipmentReturned(id, lines) => {
+                plain(format!("Units of {id} have come back (lines {}); what came back did leave.", lines.join(", ")))
+            }
+            Refusal::ExceedsShipped(lines) => Problem {
+                errors: lines.iter().map(exceeds_shipped).collect(),
+                ..plain("More would come back than was shipped; nothing was done.".to_owned())
+            },
+            Refusal::LotNotFound(id) => plain(format!("There is no lot \"{id}\".")),
+            Refusal::ExceedsLot { id, requested, present } => {
+                plain(format!("{requested} units are asked for; {present} of {id} are there to be taken."))
+            }
+            Refusal::LotExpired(id) => plain(format!("{id} is past its expiry; write it off.")),
             Refusal::OpeningCountNotDue(sku) => plain(format!(
                 "The shelf of {} is open; an opening count follows only when tracking is switched on again.",
                 names(scene.catalogue, &[*sku])
@@ -189,6 +235,11 @@ fn exceeded_of(exceeded: &Exceeded) -> ExceededView {
     }
 }
 
+fn exceeds_shipped(line: &ExceedsShipped) -> ErrorItem {
+    let detail = format!("{} units would come back; {} can", line.requested, line.returnable);
+    ErrorItem::at(format!("/lines/{}/quantity", line.index), Code::ExceedsShipped, detail)
+}
+
 fn error_of(violation: &Violation) -> ErrorItem {
     let (code, detail) = match &violation.rule {
         Rule::UnknownSku(sku) => (Code::UnknownSku, format!("there is no SKU {sku:?}")),
@@ -202,6 +253,10 @@ fn error_of(violation: &Violation) -> ErrorItem {
             (Code::TtlAboveLongestHold, format!("may be {longest_seconds} seconds at most for this cart"))
         }
         Rule::UnknownReservation(id) => (Code::UnknownReservation, format!("there is no reservation {id:?}")),
+        Rule::UnknownLot(code) => (Code::UnknownLot, format!("no open lot of this SKU has the code {code:?}")),
+        Rule::UnknownShipmentLine(line) => (Code::UnknownShipmentLine, format!("there is no shipment line {line:?}")),
+        Rule::InTheFuture => (Code::InTheFuture, "lies in the future".to_owned()),
+        Rule::UnknownCost => (Code::UnknownCost, "is required: no lot of this SKU tells a cost".to_owned()),
         Rule::UnknownLine(line) => (Code::UnknownLine, format!("the reservation has no line {line}")),
     };
     ErrorItem::at(violation.pointer.clone(), code, detail)

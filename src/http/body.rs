@@ -1,8 +1,9 @@
-//! JSON bodies. The good case is one pass of serde; only a body that fails is looked at again, to name everything that
-//! is wrong with it: the offending member is cut out and the rest is read again, until it reads.
+//! JSON bodies, taken at their word (`strict`). The good case is one pass of serde; only a body that fails is looked at
+//! again, to name everything that is wrong with it: the offending member is cut out and the rest is read again, until it
+//! reads.
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::header;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,6 +13,10 @@ use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
 use crate::http::violations::Violations;
+
+mod strict;
+
+use strict::Strict;
 
 /// Largest body, in bytes: room for a thousand SKUs.
 pub const BODY_LIMIT: usize = 256 * 1024;
@@ -39,6 +44,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Json<T> {
     }
 }
 
+/// A body that may be left out altogether: without a content type there must be none.
+impl<S: Send + Sync, T: DeserializeOwned + Default> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if request.headers().contains_key(header::CONTENT_TYPE) || !request.body().is_end_stream() {
+            return <Self as FromRequest<S>>::from_request(request, state).await.map(Some);
+        }
+        Ok(None)
+    }
+}
+
 async fn bytes(body: Body) -> Result<bytes::Bytes, Problem> {
     to_bytes(body, BODY_LIMIT).await.map_err(|error| {
         let mut source = std::error::Error::source(&error);
@@ -61,11 +78,7 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem> {
-    // An array would be read as the members in their order.
-    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
-    if let Ok(value) = serde_json::from_slice(bytes)
-        && is_object
-    {
+    if let Ok(value) = read_at_once(bytes) {
         return Ok(Json { value, violations: Violations::default() });
     }
     let mut document: Value = serde_json::from_slice(bytes)
@@ -76,7 +89,7 @@ fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem>
     let mut errors: Vec<ErrorItem> = Vec::new();
     let mut removed = Vec::new();
     while errors.len() < MOST_ERRORS {
-        match serde_path_to_error::deserialize::<_, T>(&document) {
+        match serde_path_to_error::deserialize::<_, T>(Strict(&document)) {
             Ok(value) => {
                 if errors.is_empty() {
                     errors.extend(twice::<T>(bytes));
@@ -99,9 +112,17 @@ fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem>
     Err(Problem::listing(errors))
 }
 
+fn read_at_once<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(Strict(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
+}
+
 /// What reads as a document but not as it was sent: a member is there twice, and nobody knows which one is meant.
 fn twice<T: DeserializeOwned>(bytes: &[u8]) -> Option<ErrorItem> {
-    let error = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(bytes)).err()?;
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let error = serde_path_to_error::deserialize::<_, T>(Strict(&mut deserializer)).err()?;
     Some(ErrorItem::at(pointer_of(error.path(), &error), Code::ValidationFailed, "is there more than once"))
 }
 
@@ -153,6 +174,9 @@ fn escape(segment: &str) -> String {
 
 fn say(error: &serde_json::Error) -> String {
     let text = error.to_string();
+    if text.contains(", expected struct ") {
+        return "must be a JSON object".to_owned();
+    }
     match text.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, ")) {
         Some((_, expected)) => format!("is not a known member; {expected}"),
         None => text,
@@ -191,6 +215,14 @@ mod tests {
         ttl_seconds: Option<i64>,
         note: Option<String>,
         tags: Option<Vec<String>>,
+        gift: Option<Line>,
+        wrap: Option<Wrap>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Wrap {
+        Paper,
     }
 
     #[derive(Debug, Default, serde::Deserialize)]
@@ -225,6 +257,18 @@ mod tests {
         let mut found = pointers(body);
         found.sort();
         assert_eq!(found, ["/lines/0", "/lines/2/bogus", "/tags/0", "/tags/2", "/tags/3", "/tags/5"]);
+    }
+
+    #[test]
+    fn an_object_is_not_read_from_an_array_nor_a_word_from_an_object() {
+        let body = r#"{"lines":[["A",1],{"sku":"B"},[]],"gift":["A",1],"wrap":{"paper":null}}"#;
+        let mut found = pointers(body);
+        found.sort();
+        assert_eq!(found, ["/gift", "/lines/0", "/lines/2", "/wrap"]);
+        let json = read::<Cart>(br#"{"gift":{"sku":"A"},"wrap":"paper"}"#);
+        let json = json.unwrap_or_else(|problem| panic!("{problem:?}"));
+        assert_eq!(json.value.wrap, Some(Wrap::Paper));
+        assert_eq!(json.value.gift.and_then(|line| line.sku).as_deref(), Some("A"));
     }
 
     #[test]

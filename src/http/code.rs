@@ -69,10 +69,16 @@ codes! {
     ClassNotFound = "class_not_found", NOT_FOUND, false;
     /// There is no such lot.
     LotNotFound = "lot_not_found", NOT_FOUND, false;
+    /// There is no such shipment.
+    ShipmentNotFound = "shipment_not_found", NOT_FOUND, false;
+    /// There is no such return.
+    ReturnNotFound = "return_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
     /// There is no such repair plan.
     RepairPlanNotFound = "repair_plan_not_found", NOT_FOUND, false;
+    /// There is no such job.
+    JobNotFound = "job_not_found", NOT_FOUND, false;
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false;
     /// There are not enough units to hold.
@@ -97,10 +103,22 @@ codes! {
     OpeningCountRequired = "opening_count_required", CONFLICT, false;
     /// The shelf is open; there is no opening count to give.
     OpeningCountNotDue = "opening_count_not_due", CONFLICT, false;
+    /// Units of the shipment have come back; it cannot be voided.
+    ShipmentReturned = "shipment_returned", CONFLICT, false;
+    /// More would come back than was shipped and has not come back yet.
+    ExceedsShipped = "exceeds_shipped", CONFLICT, false;
+    /// The lot has fewer units than that.
+    ExceedsLot = "exceeds_lot", CONFLICT, false;
+    /// The lot is past its expiry and does not go on sale again.
+    LotExpired = "lot_expired", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
     /// What a finding was made from is no longer so.
     EvidenceStale = "evidence_stale", CONFLICT, false;
+    /// The slot is not due, or not the next one of its job.
+    SlotNotDue = "slot_not_due", CONFLICT, false;
+    /// Another slot of the job is waiting or at work.
+    JobAtWork = "job_at_work", CONFLICT, true;
     /// A request with the same Idempotency-Key is still at work.
     IdempotencyKeyInFlight = "idempotency_key_in_flight", CONFLICT, true;
     /// The resource has changed since it was read.
@@ -129,6 +147,14 @@ codes! {
     UnknownReservation = "unknown_reservation", UNPROCESSABLE_ENTITY, false;
     /// The reservation has no such line.
     UnknownLine = "unknown_line", UNPROCESSABLE_ENTITY, false;
+    /// No open lot of this SKU has this code.
+    UnknownLot = "unknown_lot", UNPROCESSABLE_ENTITY, false;
+    /// There is no such shipment line.
+    UnknownShipmentLine = "unknown_shipment_line", UNPROCESSABLE_ENTITY, false;
+    /// The time has not come yet.
+    InTheFuture = "in_the_future", UNPROCESSABLE_ENTITY, false;
+    /// Nothing says what the units cost.
+    UnknownCost = "unknown_cost", UNPROCESSABLE_ENTITY, false;
     /// The Idempotency-Key belongs to another request.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, false;
     /// Editing needs If-Match with the ETag that was read.

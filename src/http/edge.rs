@@ -1,21 +1,26 @@
 //! The edge: what happens to every request around its handler. Gives it an id, bounds its time, finishes problems with
-//! id and path, counts it. One layer instead of many: it is on the path of every availability read.
+//! id and path, counts it. One layer instead of many: it is on the path of every availability read, so nothing here is
+//! done that only few requests need.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
 use metrics::{Counter, Histogram};
-use tracing::Instrument;
+use tower::{Layer, Service};
 
 use crate::http::code::Code;
 use crate::http::problem::{Problem, Unfinished};
+use crate::telemetry::request::{self, RequestLine};
 
 /// Carries the request id in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,10 +31,10 @@ const SLOW: Duration = Duration::from_secs(1);
 pub struct RequestId(pub Arc<str>);
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for RequestId {
-    type Rejection = std::convert::Infallible;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(Arc::from(""))))
+    async fn from_request_parts(_: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(request::current().map_or_else(|| Arc::from(""), |request| Arc::clone(&request.id))))
     }
 }
 
@@ -46,50 +51,104 @@ fn id_of(request: &Request) -> (Arc<str>, HeaderValue) {
     (Arc::from(text), HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-")))
 }
 
-/// Wraps a handler. `deadline` bounds the answer, not the work: writes go on in their lane or task.
-pub async fn around(deadline: Duration, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let (id, header) = id_of(&request);
-    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let path = request.uri().clone();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = tracing::info_span!("request", request_id = %id, method = %method, path = path.path());
-    let handled = AssertUnwindSafe(tokio::time::timeout(deadline, next.run(request))).catch_unwind();
-    let mut response = match handled.instrument(span.clone()).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => finish(Problem::new(Code::Timeout, "The answer took too long."), &id, path.path()),
+/// Wraps every handler. A layer of its own and not `from_fn`, which boxes each request's way inward once more.
+#[derive(Debug, Clone, Copy)]
+pub struct Edge {
+    /// Bounds the answer, not the work: writes go on in their lane or task.
+    pub deadline: Duration,
+}
+
+impl<S> Layer<S> for Edge {
+    type Service = Around<S>;
+
+    fn layer(&self, inner: S) -> Around<S> {
+        Around { deadline: self.deadline, inner }
+    }
+}
+
+/// A handler with the edge around it.
+#[derive(Debug, Clone)]
+pub struct Around<S> {
+    deadline: Duration,
+    inner: S,
+}
+
+impl<S> Service<Request> for Around<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let started = Instant::now();
+        let (id, header) = id_of(&request);
+        let line = Arc::new(RequestLine { id, method: request.method().clone(), uri: request.uri().clone() });
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let handler = self.inner.call(request);
+        let answer = answer(self.deadline, Arc::clone(&line), handler);
+        Box::pin(request::about(Arc::clone(&line), async move {
+            let mut response = answer.await;
+            response.headers_mut().insert(REQUEST_ID, header);
+            record(route.as_ref(), response.status(), started.elapsed());
+            Ok(response)
+        }))
+    }
+}
+
+async fn answer(
+    deadline: Duration,
+    line: Arc<RequestLine>,
+    handler: impl Future<Output = Result<Response, Infallible>>,
+) -> Response {
+    let mut response = match AssertUnwindSafe(within(deadline, handler)).catch_unwind().await {
+        Ok(Some(Ok(response))) => response,
+        Ok(None) => finish(Problem::new(Code::Timeout, "The answer took too long."), &line),
         Err(_) => {
-            span.in_scope(|| tracing::error!("a handler panicked"));
-            finish(Problem::new(Code::Internal, "An unexpected error; it has been logged."), &id, path.path())
+            tracing::error!("a handler panicked");
+            finish(Problem::new(Code::Internal, "An unexpected error; it has been logged."), &line)
         }
     };
     if let Some(Unfinished(problem)) = response.extensions_mut().remove::<Unfinished>() {
         let headers = std::mem::take(response.headers_mut());
-        response = finish(problem, &id, path.path());
+        response = finish(problem, &line);
         for (name, value) in headers {
             if let Some(name) = name.filter(|name| *name != axum::http::header::CONTENT_LENGTH) {
                 response.headers_mut().insert(name, value);
             }
         }
     }
-    response.headers_mut().insert(REQUEST_ID, header);
-    record(&span, route.as_ref(), response.status(), started.elapsed());
     response
 }
 
-fn finish(problem: Problem, id: &str, path: &str) -> Response {
-    problem.into_finished(id, path)
+/// `None` if the deadline has passed. A handler that is done when it is first asked needs no timer.
+async fn within<T>(deadline: Duration, handler: impl Future<Output = T>) -> Option<T> {
+    let mut handler = pin!(handler);
+    let first = poll_fn(|context| Poll::Ready(handler.as_mut().poll(context))).await;
+    match first {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => tokio::time::timeout(deadline, handler).await.ok(),
+    }
 }
 
-fn record(span: &tracing::Span, route: Option<&MatchedPath>, status: StatusCode, took: Duration) {
+fn finish(problem: Problem, line: &RequestLine) -> Response {
+    problem.into_finished(&line.id, line.uri.path())
+}
+
+fn record(route: Option<&MatchedPath>, status: StatusCode, took: Duration) {
     measure(route.map_or("unmatched", MatchedPath::as_str), status, took);
     if status.is_server_error() {
-        span.in_scope(|| tracing::warn!(status = status.as_u16(), took_ms = took.as_millis(), "answered"));
+        tracing::warn!(status = status.as_u16(), took_ms = took.as_millis(), "answered");
     } else if took > SLOW {
-        span.in_scope(|| tracing::info!(status = status.as_u16(), took_ms = took.as_millis(), "answered slowly"));
+        tracing::info!(status = status.as_u16(), took_ms = took.as_millis(), "answered slowly");
     } else {
-        span.in_scope(|| tracing::debug!(status = status.as_u16(), took_us = took.as_micros(), "answered"));
+        tracing::debug!(status = status.as_u16(), took_us = took.as_micros(), "answered");
     }
 }
 

@@ -45,11 +45,23 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// Whether `If-None-Match` names this tag.
-#[must_use]
-pub fn none_match(parts: &axum::http::HeaderMap, tag: &HeaderValue) -> bool {
-    parts
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').map(str::trim).any(|candidate| candidate.as_bytes() == tag.as_bytes()))
+/// The tags that the caller has an answer for already. An extractor of its own: taking all headers copies them.
+#[derive(Debug, Clone)]
+pub struct IfNoneMatch(Option<HeaderValue>);
+
+impl IfNoneMatch {
+    /// Whether this tag is one of them.
+    #[must_use]
+    pub fn names(&self, tag: &HeaderValue) -> bool {
+        let tags = self.0.as_ref().and_then(|value| value.to_str().ok());
+        tags.is_some_and(|tags| tags.split(',').map(str::trim).any(|known| known.as_bytes() == tag.as_bytes()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.headers.get(header::IF_NONE_MATCH).cloned()))
+    }
 }

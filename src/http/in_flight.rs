@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ids::{ClientId, PoolId};
+use crate::ledger::submission::Key;
 
 const SHARDS: usize = 16;
 
-type Shard = Mutex<HashMap<(ClientId, String), PoolId>>;
+type Shard = Mutex<HashMap<(ClientId, String), (PoolId, Fingerprint)>>;
+
+/// What a key stands for.
+type Fingerprint = [u8; 32];
 
 /// The keys at work.
 #[derive(Debug, Clone)]
@@ -34,7 +38,10 @@ pub enum Place {
     /// Nobody else is at work under this key.
     First(Entered),
     /// A request under the same key is at work in the same pool; the lane sorts it out.
-    BehindTwin,
+    BehindTwin {
+        /// Whether it is the same request.
+        same: bool,
+    },
     /// A request under the same key is at work in another pool: one of the two will be refused.
     BehindOtherPool,
 }
@@ -42,15 +49,15 @@ pub enum Place {
 impl InFlight {
     /// Marks a key as at work in `pool`.
     #[must_use]
-    pub fn enter(&self, client: ClientId, key: &str, pool: PoolId) -> Place {
-        let key = (client, key.to_owned());
+    pub fn enter(&self, client: ClientId, key: &Key, pool: PoolId) -> Place {
+        let (key, fingerprint) = ((client, key.key.clone()), key.fingerprint);
         let mut at_work = self.shard(&key.1).lock().unwrap_or_else(PoisonError::into_inner);
         match at_work.get(&key) {
             None => {
-                at_work.insert(key.clone(), pool);
+                at_work.insert(key.clone(), (pool, fingerprint));
                 Place::First(Entered { at: self.clone(), key })
             }
-            Some(same) if *same == pool => Place::BehindTwin,
+            Some((same, of)) if *same == pool => Place::BehindTwin { same: *of == fingerprint },
             Some(_) => Place::BehindOtherPool,
         }
     }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request};
+use axum::extract::Path;
 use axum::http::header;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -15,9 +14,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::http::code::Code;
+use crate::http::edge::Edge;
+use crate::http::health;
 use crate::http::problem::{Problem, ProblemView};
-use crate::http::{edge, health};
-use crate::{availability, catalog, keys, lots, repair, reservations};
+use crate::{availability, catalog, jobs, keys, lots, oversells, repair, reservations, shipments};
 
 mod codes;
 
@@ -37,11 +37,14 @@ pub use codes::codes_of;
     tags(
         (name = "reservations", description = "Holds, commits, releases"),
         (name = "availability", description = "What is sellable now, and why"),
-        (name = "stock", description = "The ledger"),
+        (name = "stock", description = "The ledger, and what it cannot cover"),
         (name = "lots", description = "Physical batches"),
+        (name = "shipments", description = "What left, what came back, what does not add up"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
-        (name = "operations", description = "Health, metrics, repair")
+        (name = "jobs", description = "What runs at a time, and how it went"),
+        (name = "repair", description = "What is damaged, and what makes up for it"),
+        (name = "operations", description = "Health and metrics")
     )
 )]
 struct Document;
@@ -60,10 +63,13 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(reservations::routes::routes())
         .merge(availability::routes::routes())
+        .merge(oversells::routes::routes())
         .merge(lots::routes::routes())
+        .merge(shipments::routes::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
         .merge(repair::routes::routes())
+        .merge(jobs::routes::routes())
         .merge(health::routes())
         .split_for_parts();
     add_problems(&mut document);
@@ -84,7 +90,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "This path does not take this method; see /docs.")
         })
-        .layer(from_fn(move |request: Request, next: Next| edge::around(deadline, request, next)))
+        .layer(Edge { deadline })
 }
 
 fn openapi_json(json: &str) -> Response {

@@ -5,6 +5,7 @@
 //! shutdown the listener closes first, connections finish what they have begun, then the rest is cut off.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -49,10 +50,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         };
         let Some((stream, permit)) = accepted else { continue };
         drop(stream.set_nodelay(true));
-        let begun = CancellationToken::new();
-        let (inner, first) = (TowerToHyperService::new(router.clone()), begun.clone());
+        let begun = Arc::new(AtomicBool::new(false));
+        let (inner, first) = (TowerToHyperService::new(router.clone()), Arc::clone(&begun));
         let service = service_fn(move |request| {
-            first.cancel();
+            first.store(true, Ordering::Relaxed);
             inner.call(request)
         });
         let builder = Arc::clone(&builder);
@@ -78,8 +79,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
 }
 
 /// Resolves if no request has come in within `patience`.
-async fn never_begun(begun: &CancellationToken, patience: Duration) {
-    if tokio::time::timeout(patience, begun.cancelled()).await.is_ok() {
+async fn never_begun(begun: &AtomicBool, patience: Duration) {
+    tokio::time::sleep(patience).await;
+    if begun.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
 }

@@ -1,5 +1,6 @@
 //! From a request to a lane and back.
 
+use std::future::{Future, Ready};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -39,15 +40,36 @@ pub struct Request {
 /// # Errors
 /// Problems that are not outcomes: busy, unavailable, taking too long.
 pub async fn submit(app: &Arc<App>, request: Request, command: Command) -> Result<Response<Body>, Problem> {
+    submit_prepared(app, request, command, None::<Ready<_>>).await
+}
+
+/// The same, after `preparation`, which a command may need and which is no part of its transaction. It is left out where
+/// the key has its outcome already, be it this request's or another's: what is refused or replayed prepares nothing.
+///
+/// # Errors
+/// Those of [`submit`] and of the preparation.
+pub async fn submit_prepared(
+    app: &Arc<App>,
+    request: Request,
+    command: Command,
+    preparation: Option<impl Future<Output = Result<(), Problem>>>,
+) -> Result<Response<Body>, Problem> {
     let Request { client, key, id, uri, pool, hint } = request;
-    let place = app.in_flight.enter(client, &key.key, pool);
+    let place = app.in_flight.enter(client, &key, pool);
     let twin_ahead = match place {
         Place::First(_) => false,
-        Place::BehindTwin => true,
+        // Which of the two requests the key will belong to is not known yet.
+        Place::BehindTwin { same: false } if preparation.is_some() => return Err(in_flight()),
+        Place::BehindTwin { .. } => true,
         Place::BehindOtherPool => return Err(in_flight()),
     };
     if let Some(problem) = app.key_in_other_pool(client, pool, &key).await? {
         return Err(problem);
+    }
+    if let Some(preparation) = preparation
+        && !app.key_is_used(client, pool, &key).await?
+    {
+        preparation.await?;
     }
     let submission =
         Submission { client, key: Some(key), pool, request_id: id.0, instance: Arc::from(uri.path()), command };
@@ -107,6 +129,8 @@ fn location_of(body: &[u8]) -> Option<HeaderValue> {
     let path = match id.split('_').next()? {
         "res" => "/reservations/",
         "lot" => "/lots/",
+        "shp" => "/shipments/",
+        "rtn" => "/returns/",
         _ => return None,
     };
     HeaderValue::from_str(&format!("{path}{id}")).ok()

@@ -40,6 +40,17 @@ impl KeyCache {
         if let Some(answer) = self.lookup(id, &hash, now, TRUSTED_FOR) {
             return Ok(answer);
         }
+        // Boxed: almost every request is answered from memory and should not carry the weight of a query.
+        Box::pin(self.ask(db, id, hash, now)).await
+    }
+
+    async fn ask(
+        &self,
+        db: &PgPool,
+        id: &str,
+        hash: [u8; 32],
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Option<Arc<ApiKey>>> {
         let found = match store::find_valid(db, id).await {
             Ok(found) => found,
             // Without the database nothing can be written; what is in memory may still be read with a key that was

@@ -25,6 +25,28 @@ pub enum EntryKind {
     Cancel,
     /// The shelf was counted when tracking was switched on again.
     OpeningCount,
+    /// Units physically left, and with them what orders owned of them.
+    Ship,
+    /// Units that had left without being on hand were found in what came since.
+    Settle,
+    /// A shipment did not leave after all.
+    Void,
+    /// Units are kept from sale.
+    Quarantine,
+    /// Units are for sale again.
+    Unquarantine,
+    /// Units are gone.
+    WriteOff,
+    /// Units left for another pool.
+    TransferOut,
+    /// Units arrived from another pool.
+    TransferIn,
+    /// Units came back.
+    Return,
+    /// The cost of a lot is another; no unit moved.
+    Revalue,
+    /// A repair brought balance and ledger together again.
+    Correct,
 }
 
 impl EntryKind {
@@ -40,6 +62,17 @@ impl EntryKind {
             Self::Expire => "expire",
             Self::Cancel => "cancel",
             Self::OpeningCount => "opening_count",
+            Self::Ship => "ship",
+            Self::Settle => "settle",
+            Self::Void => "void",
+            Self::Quarantine => "quarantine",
+            Self::Unquarantine => "unquarantine",
+            Self::WriteOff => "write_off",
+            Self::TransferOut => "transfer_out",
+            Self::TransferIn => "transfer_in",
+            Self::Return => "return",
+            Self::Revalue => "revalue",
+            Self::Correct => "correct",
         }
     }
 }
@@ -70,8 +103,10 @@ pub struct Entry {
     pub line: Option<LineRef>,
     /// Whether it took the last held unit of its line.
     pub closes_line: bool,
-    /// The lot, for receipts.
+    /// The lot, for what happens to lots.
     pub lot: Option<Uuid>,
+    /// The shipment, for what ships.
+    pub shipment: Option<Uuid>,
     /// Why, in the caller's words or ours.
     pub reason: Option<String>,
     /// By whom.

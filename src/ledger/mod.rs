@@ -16,6 +16,7 @@ pub mod command;
 pub mod correct;
 pub mod decide;
 pub mod entry;
+pub mod goods;
 pub mod lanes;
 pub mod outcome;
 pub mod submission;

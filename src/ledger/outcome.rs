@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ids::{ClientId, LotId, ReservationId, SkuId};
+use crate::ids::{ClientId, LotId, ReservationId, ShipmentId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::command::Receive;
+use crate::ledger::goods::{LotStatus, ReturnRecord, ShipmentRecord};
 use crate::reservations::state::{Reservation, State};
 
 /// What a command came to.
@@ -30,6 +31,21 @@ pub enum Outcome {
     },
     /// A lot is on the shelf.
     Received(Box<Received>),
+    /// A shipment as it now stands. The answer to ship and void.
+    Shipped(Box<Shipped>),
+    /// A return as it now stands.
+    Returned(Box<Returned>),
+    /// A lot after something was done to it.
+    LotActed {
+        /// The lot.
+        lot: Box<LotRecord>,
+        /// Units that it moved.
+        quantity: i64,
+        /// Whether nothing was left to do.
+        repeated: bool,
+    },
+    /// Lots past their expiry are off sale.
+    LotsExpired,
     /// Nothing was done, and why.
     Refused(Refusal),
 }
@@ -43,6 +59,30 @@ pub struct Received {
     pub repeated: Option<Vec<&'static str>>,
 }
 
+/// A shipment, now or before.
+#[derive(Debug, Clone)]
+pub struct Shipped {
+    /// The shipment with all its lines.
+    pub shipment: ShipmentRecord,
+    /// Whether a line was new; otherwise nothing was done.
+    pub recorded: bool,
+    /// Names of lines that had been recorded before and were sent differently this time; the first stands.
+    pub differing: Vec<String>,
+    /// SKUs that on hand could not cover, and by how much.
+    pub uncovered: Vec<(SkuId, i64)>,
+}
+
+/// A return, now or before.
+#[derive(Debug, Clone)]
+pub struct Returned {
+    /// The return with all its lines.
+    pub record: ReturnRecord,
+    /// Whether a line was new; otherwise nothing was done.
+    pub recorded: bool,
+    /// Names of lines that had been recorded before and were sent differently this time; the first stands.
+    pub differing: Vec<String>,
+}
+
 /// A lot as recorded.
 #[derive(Debug, Clone)]
 pub struct LotRecord {
@@ -54,10 +94,18 @@ pub struct LotRecord {
     pub received: Receive,
     /// What is left of it.
     pub remaining: i64,
-    /// `receipt`, `return`, `count_gain` or `opening_count`.
+    /// `receipt`, `return`, `count_gain`, `opening_count` or `transfer`.
     pub origin: String,
-    /// `available` or `quarantined`.
-    pub status: String,
+    /// Whether its units are for sale.
+    pub status: LotStatus,
+    /// Units of it that its balance row counts as quarantined.
+    pub quarantined: i64,
+    /// Why it is not for sale.
+    pub quarantine_reason: Option<String>,
+    /// Whether its cost is an estimate.
+    pub cost_provisional: bool,
+    /// The lot that its units had been part of before.
+    pub source_lot: Option<LotId>,
     /// Who entered it.
     pub client: ClientId,
     /// When it was entered.
@@ -147,6 +195,45 @@ pub enum Refusal {
     /// An opening count came for a shelf that is already open.
     #[error("the shelf is already open")]
     OpeningCountNotDue(SkuId),
+    /// There is no such shipment.
+    #[error("no shipment {0}")]
+    ShipmentNotFound(ShipmentId),
+    /// The shipment has no such lines.
+    #[error("the shipment has no such line")]
+    UnknownShipmentLines(Vec<String>),
+    /// Units of the shipment have come back; what came back did leave.
+    #[error("units of the shipment have been returned")]
+    ShipmentReturned(ShipmentId, Vec<String>),
+    /// More would come back than was shipped and has not come back yet.
+    #[error("more than was shipped would come back")]
+    ExceedsShipped(Vec<ExceedsShipped>),
+    /// There is no such lot, or nothing is left of it.
+    #[error("no lot {0}")]
+    LotNotFound(LotId),
+    /// The lot has fewer units than that.
+    #[error("the lot has {present} units")]
+    ExceedsLot {
+        /// The lot.
+        id: LotId,
+        /// Units asked for.
+        requested: i64,
+        /// Units that are there.
+        present: i64,
+    },
+    /// A lot that is past its expiry does not go on sale again.
+    #[error("the lot is past its expiry")]
+    LotExpired(LotId),
+}
+
+/// One line that would bring back more than it can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExceedsShipped {
+    /// Position in the request, from 0.
+    pub index: usize,
+    /// Units asked for.
+    pub requested: i64,
+    /// Units that were shipped and have not come back.
+    pub returnable: i64,
 }
 
 /// One broken rule, at a place in the request.
@@ -185,6 +272,14 @@ pub enum Rule {
     UnknownReservation(String),
     /// The reservation has no such line.
     UnknownLine(i16),
+    /// No lot of this SKU has this code.
+    UnknownLot(String),
+    /// There is no such shipment line in this pool.
+    UnknownShipmentLine(String),
+    /// The time has not come yet.
+    InTheFuture,
+    /// Nothing says what the units cost.
+    UnknownCost,
 }
 
 /// One SKU that is short.

@@ -3,7 +3,9 @@
 //! Receiving a lot raises what is on hand, in the ledger and in the lot's own transactions, through the lanes like
 //! every other change of stock.
 
+pub mod acts;
 pub mod count;
+pub mod expiry;
 pub mod fifo;
 pub mod queries;
 pub mod receive;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::ids::{ClientId, LotId, PoolId, SkuId};
 use crate::ledger::command::Receive;
+use crate::ledger::goods::LotStatus;
 use crate::ledger::outcome::LotRecord;
 
 struct Row {
@@ -25,6 +26,10 @@ struct Row {
     source_ref: Option<String>,
     client_id: i64,
     recorded_at: DateTime<Utc>,
+    quarantined_quantity: i64,
+    quarantine_reason: Option<String>,
+    cost_provisional: bool,
+    source_lot_id: Option<Uuid>,
 }
 
 impl Row {
@@ -47,7 +52,12 @@ impl Row {
             },
             remaining: self.remaining_quantity,
             origin: self.origin,
-            status: self.status,
+            // A word that this version does not know is not for sale.
+            status: LotStatus::parse(&self.status).unwrap_or(LotStatus::Quarantined),
+            quarantined: self.quarantined_quantity,
+            quarantine_reason: self.quarantine_reason,
+            cost_provisional: self.cost_provisional,
+            source_lot: self.source_lot_id.map(|uuid| LotId { pool, uuid }),
             client: ClientId(self.client_id),
             recorded_at: self.recorded_at,
         }
@@ -64,7 +74,8 @@ pub async fn find(db: &PgPool, id: LotId) -> sqlx::Result<Option<LotRecord>> {
         r#"
         SELECT
             lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
-            received_date, expires_date, source, source_ref, client_id, recorded_at
+            received_date, expires_date, source, source_ref, client_id, recorded_at, quarantined_quantity,
+            quarantine_reason, cost_provisional, source_lot_id
         FROM lots
         WHERE pool_id = $1 AND lot_id = $2
         "#,
@@ -99,7 +110,8 @@ pub async fn list(db: &PgPool, filter: &Filter, before: Option<Uuid>, limit: i64
         r#"
         SELECT
             lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
-            received_date, expires_date, source, source_ref, client_id, recorded_at
+            received_date, expires_date, source, source_ref, client_id, recorded_at, quarantined_quantity,
+            quarantine_reason, cost_provisional, source_lot_id
         FROM lots
         WHERE pool_id = $1
             AND ($2::bigint IS NULL OR sku_id = $2)

@@ -112,9 +112,9 @@ impl ReceiveLot {
         let lot_code = v.text("/lot_code", lot_code, 128);
         let quantity = v.quantity("/quantity", self.quantity);
         let unit_cost = v.required("/unit_cost", self.unit_cost);
-        let unit_cost = unit_cost.and_then(|text| read_cost(v, &text));
+        let unit_cost = unit_cost.and_then(|text| read_cost(v, "/unit_cost", &text));
         let currency = v.required("/currency", self.currency);
-        let currency = currency.and_then(|text| read_currency(v, text));
+        let currency = currency.and_then(|text| read_currency(v, "/currency", text));
         let received_date = v.required("/received_date", self.received_date);
         v.year("/received_date", received_date);
         v.year("/expires_date", self.expires_date);
@@ -149,21 +149,22 @@ fn is_plain_decimal(text: &str) -> bool {
 }
 
 /// A cost with at most 6 decimals and 12 digits before them, as the database keeps it.
-fn read_cost(v: &mut Violations, text: &str) -> Option<Decimal> {
+pub fn read_cost(v: &mut Violations, pointer: &str, text: &str) -> Option<Decimal> {
     let plain = Some(text).filter(|text| is_plain_decimal(text));
     let cost = plain.and_then(|text| Decimal::from_str_exact(text).ok()).map(|cost| cost.normalize());
     let fits = |cost: &Decimal| cost.scale() <= 6 && *cost < Decimal::from(1_000_000_000_000_i64);
     let cost = cost.filter(fits);
     if cost.is_none() {
-        v.add("/unit_cost", "must be a decimal string from 0 with at most 6 decimals, such as \"4.20\"");
+        v.add(pointer, "must be a decimal string from 0 with at most 6 decimals, such as \"4.20\"");
     }
     cost
 }
 
-fn read_currency(v: &mut Violations, text: String) -> Option<String> {
+/// An ISO 4217 code.
+pub fn read_currency(v: &mut Violations, pointer: &str, text: String) -> Option<String> {
     if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Some(text);
     }
-    v.add("/currency", "must be three capital letters (ISO 4217), such as \"EUR\"");
+    v.add(pointer, "must be three capital letters (ISO 4217), such as \"EUR\"");
     None
 }

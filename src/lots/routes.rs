@@ -24,7 +24,7 @@ use crate::http::pagination::{Page, Paging};
 use crate::http::path::PathText;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::submit::{Request, submit};
+use crate::http::submit::{Request, submit, submit_prepared};
 use crate::ids::{LotId, PoolId};
 use crate::ledger::command::Command;
 use crate::ledger::lanes::hint_of_sku;
@@ -36,6 +36,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_lots, receive_lot))
         .routes(routes!(get_lot))
         .routes(routes!(give_opening_count))
+        .merge(super::acts::routes())
 }
 
 /// Receives a lot and raises what is on hand. The same source reference twice is a no-op that answers the first lot.
@@ -55,14 +56,18 @@ async fn receive_lot(
     let create_sku = body.value.create_sku == Some(true);
     let pool = app.find_pool(body.value.pool()).await?;
     let receive = ReceiveLot::into_command(body, pool.as_deref())?;
-    if create_sku {
+    // SKUs are never deleted: what memory knows is there.
+    let creates = create_sku && app.catalogue.current().sku_by_code(&receive.sku).is_none();
+    let registered = creates.then(|| {
         let (app, sku) = (Arc::clone(&app), Arc::clone(&receive.sku));
-        let tasks = app.tasks.clone();
-        detached(&tasks, async move { ensure_sku(&app, &sku).await }).await?;
-    }
+        Box::pin(async move {
+            let tasks = app.tasks.clone();
+            detached(&tasks, async move { ensure_sku(&app, &sku).await }).await
+        })
+    });
     let (pool, hint) = (receive.id.pool, hint_of_sku(&receive.sku));
     let request = Request { client: caller.client, key, id, uri, pool, hint };
-    submit(&app, request, Command::Receive(Box::new(receive))).await
+    submit_prepared(&app, request, Command::Receive(Box::new(receive)), registered).await
 }
 
 /// Opens a shelf whose tracking was switched off and on: old lots are written off, the count becomes a lot.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::catalog::Catalogue;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::balance::Balance;
+use crate::ledger::goods::LotStatus;
 use crate::ledger::outcome::LotRecord;
 
 /// A lot.
@@ -21,18 +22,24 @@ pub struct LotView {
     sku: String,
     /// The batch's own name.
     lot_code: String,
-    /// `receipt`, `return`, `count_gain` or `opening_count`.
+    /// `receipt`, `return`, `count_gain`, `opening_count` or `transfer`.
     origin: String,
-    /// `available` or `quarantined`.
-    status: String,
+    /// Whether its units are for sale.
+    status: LotStatus,
     /// Units that arrived.
     received_quantity: i64,
-    /// Units left of it.
+    /// Units left of it, those that shipped today included: lots are depleted when their day is closed.
     remaining_quantity: i64,
+    /// Units of it that are on hand and not for sale.
+    quarantined_quantity: i64,
+    /// Why it is not for sale.
+    quarantine_reason: Option<String>,
     /// Decimal, per unit.
     unit_cost: String,
     /// ISO 4217.
     currency: String,
+    /// The cost is an estimate until the lot is revalued.
+    cost_provisional: bool,
     /// Business date of arrival.
     received_date: NaiveDate,
     /// From the start of this local day it is expired.
@@ -41,6 +48,8 @@ pub struct LotView {
     source: String,
     /// The source's own name of this receipt.
     source_ref: Option<String>,
+    /// The lot that its units had been part of before.
+    source_lot_id: Option<String>,
     /// When it was entered.
     recorded_at: DateTime<Utc>,
     /// The source reference had been entered before; nothing was done.
@@ -53,7 +62,8 @@ pub struct LotView {
 }
 
 /// A decimal string with at least two decimals.
-fn money(amount: rust_decimal::Decimal) -> String {
+#[must_use]
+pub fn money(amount: rust_decimal::Decimal) -> String {
     let mut amount = amount.normalize();
     if amount.scale() < 2 {
         amount.rescale(2);
@@ -71,15 +81,19 @@ impl LotView {
             sku: catalogue.sku_code(lot.sku).to_string(),
             lot_code: lot.received.lot_code.clone(),
             origin: lot.origin.clone(),
-            status: lot.status.clone(),
+            status: lot.status,
             received_quantity: lot.received.quantity,
             remaining_quantity: lot.remaining,
+            quarantined_quantity: lot.quarantined,
+            quarantine_reason: lot.quarantine_reason.clone(),
             unit_cost: money(lot.received.unit_cost),
             currency: lot.received.currency.clone(),
+            cost_provisional: lot.cost_provisional,
             received_date: lot.received.received_date,
             expires_date: lot.received.expires_date,
             source: lot.received.source.clone(),
             source_ref: lot.received.source_ref.clone(),
+            source_lot_id: lot.source_lot.map(|lot| lot.to_string()),
             recorded_at: lot.recorded_at,
             already_received: repeated.is_some(),
             differences: repeated.unwrap_or_default().to_vec(),
@@ -120,5 +134,26 @@ impl CountedView {
             oversold_quantity: balance.oversold(),
             lot: lot.map(|lot| LotView::of(catalogue, lot, None)),
         }
+    }
+}
+
+/// A lot after something was done to it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LotActed)]
+pub struct LotActedView {
+    /// The lot as it now stands.
+    #[serde(flatten)]
+    lot: LotView,
+    /// Units that it moved; for a new cost, units that carry it.
+    moved_quantity: i64,
+    /// Nothing was left to do.
+    already_done: bool,
+}
+
+impl LotActedView {
+    /// What came of an act.
+    #[must_use]
+    pub fn of(catalogue: &Catalogue, lot: &LotRecord, moved_quantity: i64, already_done: bool) -> Self {
+        Self { lot: LotView::of(catalogue, lot, None), moved_quantity, already_done }
     }
 }

@@ -84,7 +84,7 @@ fn cursor_of<C: for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<Option<
 }
 
 /// Looks for damage, a step at a time; locks nothing and changes nothing.
-#[utoipa::path(post, path = "/repair/diagnose", tag = "operations", request_body = Diagnose,
+#[utoipa::path(post, path = "/repair/diagnose", tag = "repair", request_body = Diagnose,
     responses((status = 200, description = "What a step found", body = DiagnosisView)))]
 async fn diagnose_damage(
     app: AppState,
@@ -126,7 +126,7 @@ pub struct PlanView {
 }
 
 /// Diagnoses and keeps the findings as a plan, a step at a time: repeat it with the plan's id until it is complete.
-#[utoipa::path(post, path = "/repair/plan", tag = "operations", request_body = MakePlan,
+#[utoipa::path(post, path = "/repair/plan", tag = "repair", request_body = MakePlan,
     responses((status = 200, description = "The plan as far as it is made", body = PlanView)))]
 async fn plan_repair(
     app: AppState,
@@ -181,7 +181,7 @@ async fn get(app: &App, id: Uuid) -> Result<Kept, Problem> {
 }
 
 /// A plan, with its findings, evidence and corrections.
-#[utoipa::path(get, path = "/repair/plans/{plan_id}", tag = "operations", params(("plan_id" = Uuid, Path)),
+#[utoipa::path(get, path = "/repair/plans/{plan_id}", tag = "repair", params(("plan_id" = Uuid, Path)),
     responses((status = 200, description = "The plan", body = PlanView)))]
 async fn get_repair_plan(
     app: AppState,
@@ -223,7 +223,7 @@ pub struct AppliedView {
 }
 
 /// Appends the corrections of a plan whose evidence still holds, a step at a time. A dry run unless `dry_run` is false.
-#[utoipa::path(post, path = "/repair/apply", tag = "operations", request_body = Apply,
+#[utoipa::path(post, path = "/repair/apply", tag = "repair", request_body = Apply,
     responses((status = 200, description = "What became of each finding", body = AppliedView)))]
 async fn apply_repair(
     app: AppState,
@@ -286,7 +286,7 @@ pub struct VerifiedView {
 }
 
 /// Looks again at what a plan names, a step at a time; locks nothing and changes nothing.
-#[utoipa::path(post, path = "/repair/verify", tag = "operations", request_body = Verify,
+#[utoipa::path(post, path = "/repair/verify", tag = "repair", request_body = Verify,
     responses((status = 200, description = "How each finding stands", body = VerifiedView)))]
 async fn verify_repair(
     app: AppState,
@@ -313,7 +313,7 @@ async fn verify_repair(
 }
 
 /// An account of a plan and of what was appended because of it, in Markdown.
-#[utoipa::path(get, path = "/repair/report", tag = "operations", params(("plan_id" = Uuid, Query)),
+#[utoipa::path(get, path = "/repair/report", tag = "repair", params(("plan_id" = Uuid, Query)),
     responses((status = 200, description = "The account", body = String, content_type = "text/markdown")))]
 async fn report_repair(
     app: AppState,

@@ -17,7 +17,8 @@ pub struct CommitReservation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
     order_ref: Option<String>,
-    /// What the order owns of each line in the end, counting earlier commits; everything held if left out.
+    /// What the order owns of each line in the end, counting earlier commits; if left out, everything held, and what was
+    /// kept for the order and has lapsed.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<NamedLine>>,
     /// `release` (the default) or `keep` what is not named.

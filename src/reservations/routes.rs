@@ -68,7 +68,8 @@ async fn create_reservation(
     submit(&app, request, Command::Hold(hold)).await
 }
 
-/// An order takes the held units. Repeating it is a no-op; after expiry the units are claimed again, or it is refused.
+/// An order takes the held units. Repeating it is a no-op; after expiry the units are claimed again, or it is refused; of
+/// a hold that was extended after expiry the extension's units are taken.
 #[utoipa::path(post, path = "/reservations/{id}/commit", tag = "reservations", request_body = CommitReservation,
     params(("id" = String, Path), ("Idempotency-Key" = String, Header)),
     responses((status = 200, description = "The reservation as it stands", body = ReservationView)))]

@@ -86,6 +86,8 @@ pub enum Origin {
     LateCommit,
     /// An order taken elsewhere.
     Order,
+    /// A shipment that had fulfilled a reservation was voided: the order is owed the units again.
+    Void,
 }
 
 impl Origin {
@@ -98,13 +100,14 @@ impl Origin {
             Self::Extension => "extension",
             Self::LateCommit => "late_commit",
             Self::Order => "order",
+            Self::Void => "void",
         }
     }
 
     /// Reads the word back; `None` for an unknown one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Checkout, Self::Supersede, Self::Extension, Self::LateCommit, Self::Order]
+        [Self::Checkout, Self::Supersede, Self::Extension, Self::LateCommit, Self::Order, Self::Void]
             .into_iter()
             .find(|origin| origin.as_str() == word)
     }
@@ -129,6 +132,8 @@ pub struct Line {
     pub committed: i64,
     /// Given back.
     pub released: i64,
+    /// Handed over to a newer reservation, out of what is given back.
+    pub superseded: i64,
     /// Given back by the clock.
     pub expired: i64,
     /// Given back after the order was cancelled.
@@ -150,6 +155,7 @@ impl Line {
             held: granted,
             committed: 0,
             released: 0,
+            superseded: 0,
             expired: 0,
             cancelled: 0,
             fulfilled: 0,
@@ -176,6 +182,7 @@ impl Line {
         parts.iter().all(|part| *part >= 0)
             && self.requested == parts[..6].iter().sum::<i64>()
             && self.fulfilled <= self.committed
+            && (0..=self.released).contains(&self.superseded)
     }
 }
 

@@ -117,6 +117,34 @@ async fn an_unchanged_number_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_received_is_promised_as_far_as_the_tolerance_goes_and_shown_so() {
+    let app = TestApp::start().await;
+    app.sku_with("NEW", json!({"safety_stock_quantity": 1, "oversell_tolerance_quantity": 4})).await;
+    app.sku_with("CUP", json!({"safety_stock_quantity": 1})).await;
+    let shown = async || {
+        let explained = app.client.get("/availability/explain?sku=NEW").await.expect(200);
+        let seen = app.client.get("/availability?sku=NEW").await.expect(200);
+        let terms = ["reservable", "held", "committed", "oversold"];
+        let [reservable, oversold] = explained.quantities("", ["reservable", "oversold"]);
+        let [held, committed] =
+            ["held", "committed"].map(|term| explained.at(&format!("/{term}/quantity")).as_i64().unwrap());
+        assert_eq!(seen.quantities("/data/0", terms), [reservable, held, committed, oversold]);
+        (seen.quantities("/data/0", terms), seen.at("/data/0/status"))
+    };
+    assert_eq!(shown().await, ([3, 0, 0, 0], json!("out_of_stock")));
+    let short = app.hold("NEW", 4).await.refused(409, "insufficient_stock");
+    assert_eq!(short.quantities("/shortfalls/0", ["available", "on_hand", "oversell_tolerance"]), [3, 0, 4]);
+    app.hold("CUP", 1).await.refused(409, "insufficient_stock");
+    let ahead = app.hold("NEW", 3).await.expect(201).id();
+    assert_eq!(shown().await, ([0, 3, 0, 3], json!("oversold")));
+    app.audit().await;
+    app.client.post(&format!("/reservations/{ahead}/commit"), &json!({"order_ref": "1"})).await.expect(200);
+    app.stock("NEW", 5).await;
+    assert_eq!(shown().await, ([5, 0, 3, 0], json!("in_stock")));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_explanation_adds_up_term_by_term() {
     let app = TestApp::start().await;
     app.sku_with("TEA", json!({"safety_stock_quantity": 1, "oversell_tolerance_quantity": 2})).await;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::Executor;
 
-use crate::support::process::{Service, folder, on_test_db, run};
+use crate::support::process::{Service, folder, on_test_db, run, stop_while_starting};
 use crate::support::{Client, TestApp, db};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,5 +80,29 @@ async fn from_the_moment_it_says_where_it_listens_it_stops_in_order_when_asked()
     for _ in 0..4 {
         Service::start(&folder, &env).await.stop().await;
     }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_stop_while_it_starts_it_ends_in_order_and_leaves_no_database_running() {
+    let folder = folder("stopped-while-starting");
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let env = [("DATABASE_URL", format!("postgres://holdfast@{}/holdfast", silent.local_addr().unwrap()))];
+    let mut unanswered = None;
+    let waits = async |_: &mut _| unanswered = Some(silent.accept().await.unwrap());
+    let ended = stop_while_starting(&folder, &env, waits).await;
+    assert!(ended.success(), "while it waits for a database that says nothing: {ended}");
+
+    let data = folder.join("data");
+    let env = [("HOLDFAST_DATA_DIR", data.display().to_string())];
+    let ended = stop_while_starting(&folder, &env, async |log| {
+        while !log.next_line().await.unwrap().expect("it starts").contains("started Postgres") {}
+    });
+    let ended = ended.await;
+    assert!(ended.success(), "while it starts its own database: {ended}");
+    assert!(data.join("postgres/data/PG_VERSION").exists() && !data.join("postgres/data/postmaster.pid").exists());
+    let service = Service::start(&folder, &env).await;
+    assert!(data.join("admin.key").exists(), "the first key is shown at the first start that gets there");
+    service.stop().await;
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -62,6 +62,10 @@ const DENIED: &[&str] = &[
     "UPDATE transfers SET quantity = 1",
     "DELETE FROM oversells",
     "UPDATE oversells SET quantity = 1",
+    // What a slot of a job is never changes.
+    "UPDATE job_slots SET slot = '2026-11-24'",
+    "UPDATE job_slots SET due_at = now()",
+    "TRUNCATE job_slots",
     // The catalogue and the keys are edited, never deleted.
     "DELETE FROM pools",
     "DELETE FROM classes",
@@ -114,19 +118,20 @@ const GRANTED: &str = "
     ORDER BY privilege_type";
 
 #[tokio::test]
-async fn it_may_add_everywhere_edit_what_moves_and_delete_old_answers_only() {
+async fn it_may_add_everywhere_edit_what_moves_and_delete_old_answers_and_slots_only() {
     let app = TestApp::start().await;
     let granted: Vec<(String, String)> = sqlx::query_as(GRANTED).fetch_all(&app.db.owner()).await.unwrap();
     let granted: Vec<(&str, &str)> = granted.iter().map(|(privilege, tables)| (&**privilege, &**tables)).collect();
     assert_eq!(
         granted,
         [
-            ("DELETE", "idempotency_keys"),
+            ("DELETE", "idempotency_keys job_slots"),
             (
                 "INSERT",
-                "api_keys classes clients depletions discrepancies fulfilments idempotency_keys lot_shortages \
-                 lot_transactions lots oversells pools reservation_lines reservations return_lines return_lots \
-                 returns shipment_lines shipments skus snapshot_skus snapshots stock stock_entries transfers"
+                "api_keys classes clients depletions discrepancies fulfilments idempotency_keys job_slots \
+                 lot_shortages lot_transactions lots oversells pools reservation_lines reservations return_lines \
+                 return_lots returns shipment_lines shipments skus snapshot_skus snapshots stock stock_entries \
+                 transfers"
             ),
             ("UPDATE", "api_keys classes clients pools skus"),
         ]

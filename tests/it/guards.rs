@@ -19,7 +19,16 @@ const CATALOGUE: &str = "
     INSERT INTO api_keys (key_id, client_id, secret_hash, label, scopes, created_at, bootstrap)
     VALUES ('k1', 1, sha256('k1'), '', ARRAY['admin'], now(), true);
     INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, now(), 'active', 1, now(), now()
-    FROM generate_series(11, 16) AS id;";
+    FROM generate_series(11, 16) AS id;
+    INSERT INTO job_slots
+    SELECT
+        job, 'eu', '2026-11-24', '2026-11-24', '2026-11-25', '2026-11-25', status, attempts, 0,
+        CASE status WHEN 'pending' THEN timestamptz '2026-11-25' END,
+        CASE status WHEN 'running' THEN timestamptz '2026-11-26' END, CASE WHEN attempts > 0 THEN 'a' END,
+        CASE WHEN attempts > 0 THEN timestamptz '2026-11-25' END,
+        CASE WHEN status IN ('succeeded', 'failed') THEN timestamptz '2026-11-25' END, 'no luck'
+    FROM (VALUES ('p', 'pending', 0), ('r', 'running', 1), ('s', 'succeeded', 1), ('f', 'failed', 1))
+        AS one (job, status, attempts);";
 
 /// A guard and what it refuses: SQL, or `copy <table> WHERE <row> WITH <changes>` for a copy of a good row with one
 /// thing wrong. `r4` is a reservation, `l1` a lot, `s1` a shipment, `d1` a discrepancy, `t1` a return, `x1` a transfer,
@@ -155,6 +164,8 @@ const CASES: &[(&str, &str)] = &[
     ("reservation_lines_quantities_not_negative", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "held_quantity": -1, "cancelled_quantity": 4}"#),
     ("reservation_lines_requested_positive", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"line": 2, "requested_quantity": 0, "held_quantity": 0}"#),
     ("reservation_lines_reservation_exists", r#"copy reservation_lines WHERE reservation_id = 'r1' WITH {"reservation_id": "new"}"#),
+    ("reservation_lines_superseded_within_released", "UPDATE reservation_lines SET superseded_quantity = 3 WHERE reservation_id = 'r4'"),
+    ("reservation_lines_superseded_within_released", "UPDATE reservation_lines SET superseded_quantity = -1 WHERE reservation_id = 'r4'"),
     ("reservation_lines_never_deleted", "DELETE FROM reservation_lines WHERE reservation_id = 'r8'"),
     ("reservation_lines_only_forward", "UPDATE reservation_lines SET sku_id = 12 WHERE reservation_id = 'r1'"),
     ("reservation_lines_only_forward", "UPDATE reservation_lines SET tracked = false WHERE reservation_id = 'r1'"),
@@ -173,6 +184,35 @@ const CASES: &[(&str, &str)] = &[
     ("oversells_resolved_has_time", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_at": "2026-01-01"}"#),
     ("oversells_resolved_has_time", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_quantity": 2}"#),
     ("oversells_resolved_within_quantity", r#"copy oversells WHERE true WITH {"oversell_id": "new", "reservation_id": null, "line": null, "resolved_quantity": 3}"#),
+
+    ("job_slots_pkey", r"copy job_slots WHERE job = 's' WITH {}"),
+    ("job_slots_attempt_names_its_instance", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "instance": null}"#),
+    ("job_slots_attempt_names_its_instance", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "started_at": null}"#),
+    ("job_slots_due_after_its_window", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "due_at": "2026-11-24"}"#),
+    ("job_slots_due_after_its_window", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "window_starts_at": "2026-11-26"}"#),
+    ("job_slots_end_was_attempted", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "attempts": 0, "instance": null, "started_at": null, "finished_at": null}"#),
+    ("job_slots_failure_says_why", r#"copy job_slots WHERE job = 'f' WITH {"slot": "x", "last_error": null}"#),
+    ("job_slots_failures_within_attempts", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "failures": 2}"#),
+    ("job_slots_failures_within_attempts", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "failures": -1}"#),
+    ("job_slots_job_form", r#"copy job_slots WHERE job = 's' WITH {"job": "S"}"#),
+    ("job_slots_slot_length", r#"copy job_slots WHERE job = 's' WITH {"slot": ""}"#),
+    ("job_slots_status_fits_end", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "finished_at": null}"#),
+    ("job_slots_status_fits_end", r#"copy job_slots WHERE job = 'r' WITH {"job": "x", "finished_at": "2026-11-25"}"#),
+    ("job_slots_status_fits_lease", r#"copy job_slots WHERE job = 'r' WITH {"job": "x", "lease_expires_at": null}"#),
+    ("job_slots_status_fits_lease", r#"copy job_slots WHERE job = 'p' WITH {"job": "x", "next_attempt_at": null}"#),
+    ("job_slots_status_fits_lease", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "next_attempt_at": "2026-11-25"}"#),
+    ("job_slots_status_known", r#"copy job_slots WHERE job = 's' WITH {"slot": "x", "status": "lost"}"#),
+    ("job_slots_one_open", r#"copy job_slots WHERE job = 'p' WITH {"slot": "x"}"#),
+    ("job_slots_one_open", r#"copy job_slots WHERE job = 'r' WITH {"slot": "x"}"#),
+    ("job_slots_only_forward", "UPDATE job_slots SET report = '{}' WHERE job = 's'"),
+    ("job_slots_only_forward", "UPDATE job_slots SET last_error = 'better' WHERE job = 'f'"),
+    ("job_slots_only_forward", "UPDATE job_slots SET status = 'succeeded' WHERE job = 'f'"),
+    ("job_slots_only_forward", "UPDATE job_slots SET slot = 'x' WHERE job = 'p'"),
+    ("job_slots_only_forward", "UPDATE job_slots SET due_at = '2026-11-26' WHERE job = 'p'"),
+    ("job_slots_only_forward", "UPDATE job_slots SET attempts = 2 WHERE job = 'r'"),
+    ("job_slots_only_forward", "UPDATE job_slots SET attempts = 2, status = 'running', next_attempt_at = NULL, lease_expires_at = '2026-11-26', instance = 'a', started_at = '2026-11-25' WHERE job = 'p'"),
+    ("job_slots_open_stays", "DELETE FROM job_slots WHERE job = 'p'"),
+    ("job_slots_open_stays", "DELETE FROM job_slots WHERE job = 'r'"),
 
     ("lots_pkey", r#"copy lots WHERE lot_id = 'l1' WITH {"source_ref": null}"#),
     ("lots_available_is_not_quarantined", r#"copy lots WHERE lot_id = 'l7' WITH {"lot_id": "new", "status": "available", "quarantine_reason": null}"#),
@@ -431,11 +471,16 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
 /// What may be absent; every other column is NOT NULL.
 const OPTIONAL: &[(&str, &[&str])] = &[
     ("api_keys", &["expires_at", "last_used_at", "revoked_at"]),
+    (
+        "job_slots",
+        &["finished_at", "instance", "last_error", "lease_expires_at", "next_attempt_at", "report", "started_at"],
+    ),
     ("discrepancies", &["closed_at"]),
     ("lot_shortages", &["closed_at"]),
     ("lot_transactions", &["business_date", "reason", "shipment_id", "source_ref_id", "value_delta"]),
     ("lots", &["expires_date", "quarantine_reason", "source_lot_id", "source_ref"]),
     ("oversells", &["line", "reservation_id", "resolved_at"]),
+    ("reservation_lines", &["superseded_quantity"]),
     (
         "reservations",
         &[

@@ -168,7 +168,26 @@ async fn a_first_lot_may_bring_its_sku_along() {
     let seen = app.client.get("/availability?sku=NEW%2F1+%C3%A9").await.expect(200);
     assert_eq!(seen.at("/data/0/on_hand_quantity"), json!(8));
     receive(&app, &with(lot("NEVER", 0), json!({"create_sku": true}))).await.refused(422, "validation_failed");
+    app.pool("eu").await;
+    let key = key();
+    app.client.post_as(&key, "/lots", &body).await.expect(201);
+    for pool in ["default", "eu"] {
+        let never = with(lot("NEVER", 1), json!({"create_sku": true, "pool": pool}));
+        app.client.post_as(&key, "/lots", &never).await.refused(422, "idempotency_key_reused");
+    }
     app.client.get("/skus/NEVER").await.refused(404, "sku_not_found");
+    // Of two at once only the one that the key comes to belong to.
+    for round in 0..8 {
+        let key = crate::support::client::key();
+        let skus = ["A", "B"].map(|name| format!("{name}-{round}"));
+        let bodies = skus.clone().map(|sku| with(lot(&sku, 1), json!({"create_sku": true})));
+        let answers = join_all(bodies.iter().map(|body| app.client.post_as(&key, "/lots", body))).await;
+        for (sku, answer) in skus.iter().zip(&answers) {
+            let registered = app.client.get(&format!("/skus/{sku}")).await.status == 200;
+            assert_eq!(registered, answer.status == 201, "{answers:?}");
+        }
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{answers:?}");
+    }
     app.finish().await;
 }
 

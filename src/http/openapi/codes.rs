@@ -57,6 +57,22 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "erase_owner" | "create_key" => &[BODY],
         "receive_lot" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked]],
         "give_opening_count" => &[BODY, KEYED, &[UnknownPool, SkuNotFound, SkuUntracked, OpeningCountNotDue]],
+        "record_shipment" => &[
+            BODY,
+            KEYED,
+            &[UnknownPool, UnknownSku, UnknownReservation, UnknownLot, InTheFuture],
+        ],
+        "void_shipment" => &[BODY, KEYED, &[ShipmentNotFound, UnknownShipmentLine, ShipmentReturned]],
+        "record_return" => &[
+            BODY,
+            KEYED,
+            &[UnknownPool, UnknownSku, SkuUntracked, UnknownShipmentLine, UnknownCost, ExceedsShipped],
+        ],
+        "quarantine_lot" | "revalue_lot" => &[BODY, KEYED, &[LotNotFound]],
+        "unquarantine_lot" => &[BODY, KEYED, &[LotNotFound, LotExpired]],
+        "write_off_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot]],
+        "get_shipment" => &[&[ShipmentNotFound]],
+        "get_return" => &[&[ReturnNotFound]],
         "get_lot" => &[&[LotNotFound]],
         "get_availability" => &[&[UnknownSku, UnknownPool]],
         "query_availability" => &[BODY, &[UnknownSku, UnknownPool]],
@@ -74,7 +90,9 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "verify_repair" => &[BODY, &[RepairPlanNotFound]],
         "get_repair_plan" | "report_repair" => &[&[RepairPlanNotFound]],
         "revoke_key" => &[&[KeyNotFound]],
-        "list_reservations" | "list_lots" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
+        "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
+        "list_jobs" | "list_reservations" | "list_lots" | "list_oversells" | "list_shipments" | "list_discrepancies"
+        | "list_lot_shortages" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
         _ => return Vec::new(),
     };
     ANY.iter().chain(own.iter().copied().flatten()).copied().collect()

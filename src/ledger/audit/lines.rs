@@ -114,13 +114,15 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
                     ) < 0
                     OR l.requested_quantity <= 0
                     OR l.fulfilled_quantity > l.committed_quantity
+                    OR l.superseded_quantity NOT BETWEEN 0 AND l.released_quantity
                     OR l.requested_quantity <> l.short_quantity::bigint + l.held_quantity + l.committed_quantity
                         + l.released_quantity + l.expired_quantity + l.cancelled_quantity
                     THEN format(
                         'requested %s; short %s, held %s, committed %s, released %s, expired %s, cancelled %s; '
-                        'fulfilled %s',
+                        'fulfilled %s, superseded %s',
                         l.requested_quantity, l.short_quantity, l.held_quantity, l.committed_quantity,
-                        l.released_quantity, l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity
+                        l.released_quantity, l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity,
+                        l.superseded_quantity
                     )
             END AS detail
             UNION ALL

@@ -18,15 +18,13 @@ use crate::ledger::outcome::LotRecord;
 use crate::ledger::world::{Due, DueLine, Shelf};
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
-/// SKUs that the named reservations, those that replaced them, and the holders of the named references claim.
+/// SKUs that these reservations claim.
 /// Lines never change their SKU, so what is read before the locks is still true under them.
 pub(super) async fn find_claimed_skus(
     conn: &mut PgConnection,
     pool: PoolId,
-    reservations: &[Uuid],
-    references: &References,
+    ids: &[Uuid],
 ) -> sqlx::Result<Vec<i64>> {
-    let ids = find_reservation_ids(conn, pool, reservations, references).await?;
     sqlx::query_scalar!(
         r#"
         SELECT DISTINCT l.sku_id
@@ -39,7 +37,7 @@ pub(super) async fn find_claimed_skus(
         ) AS l
         "#,
         pool.0,
-        &ids,
+        ids,
     )
     .fetch_all(conn)
     .await
@@ -142,7 +140,7 @@ pub(super) async fn lock_stock(
         SELECT s.*
         FROM unnest($2::bigint[]) AS u (sku_id)
         CROSS JOIN LATERAL (
-            SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at
+            SELECT sku_id, on_hand, quarantined, held, committed, seq, opened_at, next_expires_date
             FROM stock
             WHERE pool_id = $1 AND sku_id = u.sku_id
             LIMIT 1
@@ -164,7 +162,7 @@ pub(super) async fn lock_stock(
                 committed: row.committed,
                 seq: row.seq,
             };
-            (SkuId(row.sku_id), Shelf { balance, opened_at: row.opened_at })
+            (SkuId(row.sku_id), Shelf { balance, opened_at: row.opened_at, next_expires_date: row.next_expires_date })
         })
         .collect())
 }
@@ -178,6 +176,16 @@ pub(super) async fn ensure_stock(
 ) -> sqlx::Result<()> {
     // The database's clock: SKUs are tracked since a moment of it, and a new shelf is opened after that.
     let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?;
+    open_stock(conn, pool, skus, clock.at(now)).await
+}
+
+/// Opens the balance rows of `skus` that are not there yet, empty.
+pub(super) async fn open_stock(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+    opened_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO stock (pool_id, sku_id, on_hand, quarantined, held, committed, seq, opened_at, updated_at)
@@ -187,7 +195,7 @@ pub(super) async fn ensure_stock(
         "#,
         pool.0,
         skus,
-        clock.at(now),
+        opened_at,
     )
     .execute(conn)
     .await?;
@@ -318,12 +326,16 @@ fn unknown_word(column: &str, word: &str) -> sqlx::Error {
 pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Vec<Line>>> {
     let rows = sqlx::query!(
         r#"
-        SELECT l.*
+        SELECT
+            l.reservation_id, l.line, l.sku_id, l.tracked, l.requested_quantity, l.short_quantity, l.held_quantity,
+            l.committed_quantity, l.released_quantity, COALESCE(l.superseded_quantity, 0) AS "superseded_quantity!",
+            l.expired_quantity, l.cancelled_quantity, l.fulfilled_quantity
         FROM unnest($2::uuid[]) AS u (reservation_id)
         CROSS JOIN LATERAL (
             SELECT
                 reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-                committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity
+                committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+                fulfilled_quantity
             FROM reservation_lines
             WHERE pool_id = $1 AND reservation_id = u.reservation_id
             ORDER BY line
@@ -345,6 +357,7 @@ pub async fn find_lines(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> 
             held: row.held_quantity.into(),
             committed: row.committed_quantity.into(),
             released: row.released_quantity.into(),
+            superseded: row.superseded_quantity.into(),
             expired: row.expired_quantity.into(),
             cancelled: row.cancelled_quantity.into(),
             fulfilled: row.fulfilled_quantity.into(),
@@ -425,9 +438,8 @@ pub(super) async fn find_lots_by_source_ref(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| LotRecord {
+    rows.into_iter()
+        .map(|row| Ok(LotRecord {
             id: LotId { pool, uuid: row.lot_id },
             sku: SkuId(row.sku_id),
             received: Receive {
@@ -444,31 +456,13 @@ pub(super) async fn find_lots_by_source_ref(
             },
             remaining: row.remaining_quantity,
             origin: row.origin,
-            status: row.status,
+            status: super::read_status(&row.status)?,
+            quarantined: row.quarantined_quantity,
+            quarantine_reason: row.quarantine_reason,
+            cost_provisional: row.cost_provisional,
+            source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
             client: ClientId(row.client_id),
             recorded_at: row.recorded_at,
-        })
-        .collect())
-}
-
-/// What remains of the lots of one locked SKU; locks them.
-pub(super) async fn lock_open_lots(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    sku: SkuId,
-) -> sqlx::Result<Vec<(Uuid, i64)>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT lot_id, remaining_quantity
-        FROM lots
-        WHERE pool_id = $1 AND sku_id = $2 AND remaining_quantity > 0
-        ORDER BY lot_id
-        FOR NO KEY UPDATE
-        "#,
-        pool.0,
-        sku.0,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.lot_id, row.remaining_quantity)).collect())
+        }))
+        .collect()
 }

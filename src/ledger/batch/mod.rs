@@ -6,28 +6,35 @@
 //!
 //! An error says what to do next: try the same batch again, get a new connection, or run its commands one by one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 use crate::catalog::Catalogue;
 use crate::clock::Clock;
 use crate::ids::{ClientId, PoolId, SkuId};
-use crate::ledger::command::Command;
 use crate::ledger::decide::decide;
+use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ReturnRecord, ShipmentRecord};
 use crate::ledger::outcome::{LotRecord, Outcome};
 use crate::ledger::submission::{Answer, Render, Scene, Submission};
 use crate::ledger::world::{Changes, Due, Shelf, World};
 use crate::reservations::state::Reservation;
 
 mod error;
+mod goods_load;
+mod goods_write;
 pub mod load;
 mod lots;
+mod named;
 pub(in crate::ledger) mod oversells;
 mod write;
 
 pub use error::BatchError;
+pub use goods_load::{find_return_by_id, find_shipments, read_status};
+use goods_load::LotNames;
+use named::Named;
 
 /// Due holds are read in pages of this many lines per SKU, growing fourfold while they are not enough.
 const DUE_PAGE: i64 = 1000;
@@ -51,7 +58,7 @@ pub struct Committed {
     /// Final balances of what changed.
     pub balances: Vec<(SkuId, crate::ledger::balance::Balance)>,
     /// The clock under the locks.
-    pub now: chrono::DateTime<chrono::Utc>,
+    pub now: DateTime<Utc>,
 }
 
 /// Runs submissions of one pool in one transaction.
@@ -80,68 +87,42 @@ pub async fn run(
     Ok(Committed { answers, outcomes, balances: changes.balances, now })
 }
 
-/// Everything that a batch names, before anything is locked.
-#[derive(Default)]
-struct Named {
-    skus: BTreeSet<i64>,
-    received: BTreeSet<i64>,
-    counted: BTreeSet<i64>,
-    reservations: Vec<Uuid>,
-    references: load::References,
-    sources: Vec<String>,
-    source_refs: Vec<String>,
-    clients: Vec<i64>,
-    keys: Vec<String>,
-}
-
-impl Named {
-    fn of(catalogue: &Catalogue, submissions: &[Submission]) -> Self {
-        let mut named = Self::default();
-        for submission in submissions {
-            if let Some(key) = &submission.key {
-                named.clients.push(submission.client.0);
-                named.keys.push(key.key.clone());
-            }
-            named.add(catalogue, submission.client, &submission.command);
-        }
-        named
-    }
-
-    fn add(&mut self, catalogue: &Catalogue, client: ClientId, command: &Command) {
-        let tracked = |code: &str| catalogue.sku_by_code(code).filter(|sku| sku.tracked).map(|sku| sku.id.0);
-        match command {
-            Command::Hold(hold) => {
-                self.skus.extend(hold.lines.iter().filter_map(|line| tracked(&line.sku)));
-                self.reservations.extend(hold.supersedes.map(|id| id.uuid));
-                if let Some(reference) = &hold.client_reference {
-                    self.references.clients.push(client.0);
-                    self.references.names.push(reference.clone());
-                }
-            }
-            Command::Commit(commit) => self.reservations.push(commit.id.uuid),
-            Command::Release(release) => self.reservations.push(release.id.uuid),
-            Command::Extend(extend) => self.reservations.push(extend.id.uuid),
-            Command::Expire(expire) => self.reservations.push(expire.id.uuid),
-            Command::Receive(receive) => {
-                self.received.extend(tracked(&receive.sku));
-                if let Some(source_ref) = &receive.source_ref {
-                    self.sources.push(receive.source.clone());
-                    self.source_refs.push(source_ref.clone());
-                }
-            }
-            Command::OpeningCount(count) => self.counted.extend(tracked(&count.sku)),
-        }
-    }
-}
-
 /// Everything read under the locks.
 struct Loaded {
-    under_lock: chrono::DateTime<chrono::Utc>,
+    under_lock: DateTime<Utc>,
     answers: HashMap<(ClientId, String), load::StoredAnswer>,
     shelves: Vec<(SkuId, Shelf)>,
     reservations: Vec<Reservation>,
     lots: Vec<LotRecord>,
-    open_lots: Vec<(SkuId, Vec<(Uuid, i64)>)>,
+    goods: Goods,
+}
+
+/// Lots, shipments and returns, read under the locks; empty for a batch of claims.
+#[derive(Default)]
+struct Goods {
+    last_snapshot: Option<NaiveDate>,
+    lots: Vec<LotRecord>,
+    pending: HashMap<SkuId, Vec<PendingUnits>>,
+    discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
+    shortages: HashMap<SkuId, Vec<OpenShortage>>,
+    shipments: Vec<ShipmentRecord>,
+    returns: Vec<ReturnRecord>,
+    departures: Vec<(Uuid, i64)>,
+}
+
+/// Reservations that the batch names, by id, by reference, by order or by shipment.
+async fn find_claims(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    named: &Named,
+    shipped: &[Uuid],
+) -> Result<Vec<Uuid>, BatchError> {
+    let mut own = named.reservations.clone();
+    own.extend(shipped);
+    if !named.order_refs.is_empty() {
+        own.extend(goods_load::find_reservations_of_orders(conn, pool, &named.order_refs).await?);
+    }
+    Ok(load::find_reservation_ids(conn, pool, &own, &named.references).await?)
 }
 
 async fn load(
@@ -151,15 +132,26 @@ async fn load(
     named: &Named,
 ) -> Result<Loaded, BatchError> {
     let mut skus = named.skus.clone();
-    let names_claims = !named.reservations.is_empty() || !named.references.names.is_empty();
-    if names_claims {
-        skus.extend(load::find_claimed_skus(conn, pool, &named.reservations, &named.references).await?);
+    let (mut shipments, mut shipped) = (Vec::new(), Vec::new());
+    if !named.shipments.is_empty() {
+        shipments = goods_load::find_shipment_ids(conn, pool, &named.shipments).await?;
+        let (own, claims) = goods_load::find_shipped(conn, pool, &shipments).await?;
+        skus.extend(own);
+        shipped = claims;
     }
-    skus.extend(&named.received);
+    let names_claims = named.names_claims() || !shipped.is_empty();
+    if names_claims {
+        let ids = find_claims(conn, pool, named, &shipped).await?;
+        skus.extend(load::find_claimed_skus(conn, pool, &ids).await?);
+    }
+    if !named.acted.is_empty() {
+        skus.extend(goods_load::find_skus_of_lots(conn, pool, &named.acted).await?);
+    }
+    skus.extend(&named.shelved);
     skus.extend(&named.counted);
-    if !named.received.is_empty() {
-        let received: Vec<i64> = named.received.iter().copied().collect();
-        load::ensure_stock(conn, pool, &received, setting.clock).await?;
+    if !named.shelved.is_empty() {
+        let shelved: Vec<i64> = named.shelved.iter().copied().collect();
+        load::ensure_stock(conn, pool, &shelved, setting.clock).await?;
     }
     let skus: Vec<i64> = skus.into_iter().collect();
     let shelves = if skus.is_empty() { Vec::new() } else { load::lock_stock(conn, pool, &skus).await? };
@@ -169,7 +161,7 @@ async fn load(
     }
     let mut reservations = Vec::new();
     if names_claims {
-        let ids = load::find_reservation_ids(conn, pool, &named.reservations, &named.references).await?;
+        let ids = find_claims(conn, pool, named, &shipped).await?;
         reservations = load::lock_reservations(conn, pool, &ids).await?;
         check_covered(&reservations, &skus)?;
     }
@@ -178,12 +170,57 @@ async fn load(
     } else {
         load::find_lots_by_source_ref(conn, pool, &named.sources, &named.source_refs).await?
     };
-    let mut open_lots = Vec::new();
-    for sku in &named.counted {
-        open_lots.push((SkuId(*sku), load::lock_open_lots(conn, pool, SkuId(*sku)).await?));
-    }
     let now = setting.clock.at(under_lock.now);
-    Ok(Loaded { under_lock: now, answers: under_lock.answers, shelves, reservations, lots, open_lots })
+    let today = setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| {
+        now.with_timezone(&pool.time_zone).date_naive()
+    });
+    let expiring: Vec<i64> = shelves
+        .iter()
+        .filter(|(_, shelf)| shelf.next_expires_date.is_some_and(|date| date <= today))
+        .map(|(sku, _)| sku.0)
+        .collect();
+    let goods = if named.names_goods() || !expiring.is_empty() {
+        load_goods(conn, pool, named, &shipments, &skus, &expiring).await?
+    } else {
+        Goods::default()
+    };
+    Ok(Loaded { under_lock: now, answers: under_lock.answers, shelves, reservations, lots, goods })
+}
+
+async fn load_goods(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    named: &Named,
+    shipments: &[Uuid],
+    skus: &[i64],
+    expiring: &[i64],
+) -> Result<Goods, BatchError> {
+    let mut goods =
+        Goods { last_snapshot: goods_load::find_last_snapshot(conn, pool).await?, ..Goods::default() };
+    // Lines before lots, as the close of a day does.
+    goods.shipments = goods_load::lock_shipments(conn, pool, shipments).await?;
+    if named.settles {
+        goods.discrepancies = goods_load::find_discrepancies(conn, pool, skus).await?;
+        goods.shortages = goods_load::lock_shortages(conn, pool, skus).await?;
+    }
+    let whole = if named.names_lots() { skus } else { expiring };
+    let depleted = goods.shipments.iter().flat_map(|shipment| &shipment.lines).flat_map(|line| &line.depletions);
+    let names = LotNames {
+        open_of: whole.to_vec(),
+        newest_of: named.returned.iter().copied().collect(),
+        ids: named.acted.iter().copied().chain(depleted.map(|depletion| depletion.lot)).collect(),
+    };
+    goods.lots = goods_load::lock_lots(conn, pool, &names).await?;
+    goods.pending = goods_load::find_pending(conn, pool, whole).await?;
+    if !named.returns.0.is_empty() {
+        goods.returns = goods_load::find_returns(conn, pool, &named.returns.0, &named.returns.1).await?;
+    }
+    if !named.transfers.is_empty() {
+        let departures = goods_load::find_departures(conn, pool, &named.transfers).await?;
+        goods.departures =
+            departures.into_iter().filter_map(|(id, units)| Some((Uuid::parse_str(&id).ok()?, units))).collect();
+    }
+    Ok(goods)
 }
 
 /// Between finding the SKUs and locking them another instance may have given a reference to a new reservation; its
@@ -247,7 +284,7 @@ async fn decide_all(
     submissions: &[Submission],
     plan: &Plan<'_>,
     loaded: &Loaded,
-) -> Result<(Vec<(usize, Outcome)>, Changes, chrono::DateTime<chrono::Utc>), BatchError> {
+) -> Result<(Vec<(usize, Outcome)>, Changes, DateTime<Utc>), BatchError> {
     let now = loaded.under_lock;
     let mut due: HashMap<SkuId, Due> = HashMap::new();
     let mut page = DUE_PAGE;
@@ -283,13 +320,37 @@ fn build<'a>(catalogue: &'a Catalogue, pool: PoolId, loaded: &Loaded, due: &Hash
     for lot in &loaded.lots {
         world.put_lot(lot.clone());
     }
-    for (sku, lots) in &loaded.open_lots {
-        world.put_open_lots(*sku, lots.clone());
-    }
     for (sku, due) in due {
         world.put_due(*sku, due.clone());
     }
+    put_goods(&mut world, &loaded.goods);
+    world.expire_due_lots();
     world
+}
+
+fn put_goods(world: &mut World<'_>, goods: &Goods) {
+    world.put_first_open_date(goods.last_snapshot.and_then(|date| date.succ_opt()));
+    for lot in &goods.lots {
+        world.put_open_lot(lot.clone());
+    }
+    for (sku, pending) in &goods.pending {
+        world.put_pending(*sku, pending.clone());
+    }
+    for (sku, open) in &goods.discrepancies {
+        world.put_discrepancies(*sku, open.clone());
+    }
+    for (sku, open) in &goods.shortages {
+        world.put_shortages(*sku, open.clone());
+    }
+    for shipment in &goods.shipments {
+        world.put_shipment(shipment.clone());
+    }
+    for record in &goods.returns {
+        world.put_return(record.clone());
+    }
+    for (transfer, quantity) in &goods.departures {
+        world.put_departure(*transfer, *quantity);
+    }
 }
 
 fn answer_all(
@@ -298,7 +359,7 @@ fn answer_all(
     submissions: &[Submission],
     plan: &Plan<'_>,
     outcomes: &[(usize, Outcome)],
-    now: chrono::DateTime<chrono::Utc>,
+    now: DateTime<Utc>,
 ) -> Vec<Answer> {
     let scene = Scene { catalogue: setting.catalogue, pool, now };
     let mut decided = outcomes.iter();

@@ -31,12 +31,19 @@ pub(super) async fn write_changes(
         insert_reservations(conn, pool, &changes.made).await?;
         insert_lines(conn, pool, &changes.made).await?;
     }
+    if !changes.first_claimed.is_empty() {
+        let skus: Vec<i64> = changes.first_claimed.iter().map(|sku| sku.0).collect();
+        super::load::open_stock(conn, pool, &skus, now).await?;
+    }
     if !changes.entries.is_empty() {
         insert_entries(conn, pool, now, &changes.entries).await?;
         update_stock(conn, pool, now, changes).await?;
     }
-    if !changes.written_off.is_empty() || !changes.lots.is_empty() || !changes.opened.is_empty() {
+    if !changes.lots.is_empty() || !changes.opened.is_empty() {
         super::lots::write(conn, pool, now, changes).await?;
+    }
+    if !changes.goods.is_empty() {
+        super::goods_write::write(conn, pool, now, &changes.goods).await?;
     }
     if !changes.oversells.is_empty() {
         super::oversells::write(conn, pool, now, &changes.oversells).await?;
@@ -44,7 +51,7 @@ pub(super) async fn write_changes(
     Ok(())
 }
 
-fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
+pub(super) fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
     if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == expected) {
         Ok(())
     } else {
@@ -147,6 +154,7 @@ struct LineColumns {
     held: Vec<i32>,
     committed: Vec<i32>,
     released: Vec<i32>,
+    superseded: Vec<i32>,
     expired: Vec<i32>,
     cancelled: Vec<i32>,
     fulfilled: Vec<i32>,
@@ -168,6 +176,7 @@ impl LineColumns {
             held: quantities(|line| line.held),
             committed: quantities(|line| line.committed),
             released: quantities(|line| line.released),
+            superseded: quantities(|line| line.superseded),
             expired: quantities(|line| line.expired),
             cancelled: quantities(|line| line.cancelled),
             fulfilled: quantities(|line| line.fulfilled),
@@ -182,12 +191,14 @@ async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation
         r#"
         INSERT INTO reservation_lines (
             pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+            committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+            fulfilled_quantity, expires_at
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
-            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+            $15::timestamptz[]
         ) AS u
         "#,
         pool.0,
@@ -200,6 +211,7 @@ async fn insert_lines(conn: &mut PgConnection, pool: PoolId, made: &[Reservation
         &c.held,
         &c.committed,
         &c.released,
+        &c.superseded,
         &c.expired,
         &c.cancelled,
         &c.fulfilled,
@@ -216,19 +228,23 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
         r#"
         INSERT INTO reservation_lines (
             pool_id, reservation_id, line, sku_id, tracked, requested_quantity, short_quantity, held_quantity,
-            committed_quantity, released_quantity, expired_quantity, cancelled_quantity, fulfilled_quantity, expires_at
+            committed_quantity, released_quantity, superseded_quantity, expired_quantity, cancelled_quantity,
+            fulfilled_quantity, expires_at
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::smallint[], $4::bigint[], $5::boolean[], $6::integer[], $7::integer[], $8::integer[],
-            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::timestamptz[]
+            $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+            $15::timestamptz[]
         ) AS u
         ON CONFLICT (pool_id, reservation_id, line) DO UPDATE
         SET held_quantity = EXCLUDED.held_quantity,
             committed_quantity = EXCLUDED.committed_quantity,
             released_quantity = EXCLUDED.released_quantity,
+            superseded_quantity = EXCLUDED.superseded_quantity,
             expired_quantity = EXCLUDED.expired_quantity,
             cancelled_quantity = EXCLUDED.cancelled_quantity,
+            fulfilled_quantity = EXCLUDED.fulfilled_quantity,
             expires_at = EXCLUDED.expires_at
         "#,
         pool.0,
@@ -241,6 +257,7 @@ async fn update_lines(conn: &mut PgConnection, pool: PoolId, changed: &[Reservat
         &c.held,
         &c.committed,
         &c.released,
+        &c.superseded,
         &c.expired,
         &c.cancelled,
         &c.fulfilled,
@@ -340,19 +357,20 @@ async fn insert_entries(
     let lines: Vec<Option<i16>> = entries.iter().map(|e| e.line.map(|line| line.line)).collect();
     let closes: Vec<bool> = entries.iter().map(|e| e.closes_line).collect();
     let lots: Vec<Option<Uuid>> = entries.iter().map(|e| e.lot).collect();
+    let shipments: Vec<Option<Uuid>> = entries.iter().map(|e| e.shipment).collect();
     let reasons: Vec<Option<&str>> = entries.iter().map(|e| e.reason.as_deref()).collect();
     sqlx::query!(
         r#"
         INSERT INTO stock_entries (
             pool_id, recorded_at, sku_id, seq, kind, on_hand_delta, quarantined_delta, held_delta, committed_delta,
             on_hand_after, quarantined_after, held_after, committed_after, safety_stock_quantity,
-            oversell_tolerance_quantity, reservation_id, line, closes_line, lot_id, reason, client_id
+            oversell_tolerance_quantity, reservation_id, line, closes_line, lot_id, shipment_id, reason, client_id
         )
         SELECT $1, $2, u.*
         FROM unnest(
             $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
             $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::uuid[],
-            $17::smallint[], $18::boolean[], $19::uuid[], $20::text[], $21::bigint[]
+            $17::smallint[], $18::boolean[], $19::uuid[], $20::uuid[], $21::text[], $22::bigint[]
         ) AS u
         "#,
         pool.0,
@@ -374,6 +392,7 @@ async fn insert_entries(
         &lines as &[Option<i16>],
         &closes,
         &lots as &[Option<Uuid>],
+        &shipments as &[Option<Uuid>],
         &reasons as &[Option<&str>],
         &numbers(|e| e.client.0),
     )
@@ -382,8 +401,9 @@ async fn insert_entries(
     Ok(())
 }
 
-/// Each balance row once, to its final values. The rows are there and locked; an upsert finds each by its key whatever
-/// the planner thinks of the table, where an update from a list is a join that it may turn into a scan of the pool.
+/// Each balance row once, to its final values. The rows are there, and locked but for those that a first claim has opened,
+/// of whose entries this batch owns the first. An upsert finds each by its key whatever the planner thinks of the table,
+/// where an update from a list is a join that it may turn into a scan of the pool.
 async fn update_stock(
     conn: &mut PgConnection,
     pool: PoolId,

@@ -84,11 +84,53 @@ pub(super) fn post_hold(world: &mut World<'_>, client: ClientId, id: Reservation
     );
 }
 
+/// Posts the opening claim of a line that an order owns from the start.
+pub(super) fn post_claim(
+    world: &mut World<'_>,
+    client: ClientId,
+    id: ReservationId,
+    line: &Line,
+    reason: Option<&str>,
+) {
+    if !line.tracked || line.committed == 0 {
+        return;
+    }
+    world.post_for(
+        client,
+        line.sku,
+        EntryKind::Claim,
+        Posting {
+            delta: Delta { committed: line.committed, ..Delta::default() },
+            line: Some(LineRef { reservation: id.uuid, line: line.line }),
+            reason: reason.map(str::to_owned),
+            ..Posting::default()
+        },
+    );
+}
+
 /// How held units go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Back {
     Released,
+    /// To a newer reservation of the same owner.
+    HandedOver,
     Expired,
+}
+
+impl Back {
+    fn state(self) -> State {
+        match self {
+            Self::Released | Self::HandedOver => State::Released,
+            Self::Expired => State::Expired,
+        }
+    }
+
+    fn kind(self) -> EntryKind {
+        match self {
+            Self::Released | Self::HandedOver => EntryKind::Release,
+            Self::Expired => EntryKind::Expire,
+        }
+    }
 }
 
 /// Gives back `units` of a held line and updates the line; the state is settled by the caller.
@@ -108,15 +150,18 @@ pub(super) fn give_back(
     own.held -= units;
     match back {
         Back::Released => own.released += units,
+        Back::HandedOver => {
+            own.released += units;
+            own.superseded += units;
+        }
         Back::Expired => own.expired += units,
     }
     let (sku, tracked, closes_line) = (own.sku, own.tracked, own.held == 0);
     if tracked {
-        let kind = if back == Back::Released { EntryKind::Release } else { EntryKind::Expire };
         world.post_for(
             client,
             sku,
-            kind,
+            back.kind(),
             Posting {
                 delta: Delta { held: -units, ..Delta::default() },
                 line: Some(LineRef { reservation: id, line }),
@@ -137,8 +182,7 @@ pub(super) fn close_held(world: &mut World<'_>, client: ClientId, id: Uuid, back
     }
     let now = world.now;
     if let Some(reservation) = world.edit(id) {
-        let closing = if back == Back::Released { State::Released } else { State::Expired };
-        reservation.settle(closing, reason, now);
+        reservation.settle(back.state(), reason, now);
     }
 }
 

@@ -1,4 +1,5 @@
-//! `commit`: an order takes held units. One order per reservation; repeating it is a no-op; after expiry it is a new claim.
+//! `commit`: an order takes held units. One order per reservation; repeating it is a no-op; after expiry it is a new
+//! claim, unless an extension has made that claim already: then the order takes the extension's units.
 
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use super::claim::{self, Back};
 use super::release::named_lines;
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::balance::Delta;
-use crate::ledger::command::{Commit, OnShortage, Remainder, SUPERSEDED};
+use crate::ledger::command::{Commit, OnShortage, Remainder};
 use crate::ledger::entry::{EntryKind, LineRef};
 use crate::ledger::outcome::{Exceeded, Outcome, Refusal};
 use crate::ledger::world::{Posting, World};
@@ -21,11 +22,14 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
     if reservation.order_ref.as_deref().is_some_and(|order_ref| order_ref != commit.order_ref) {
         return Outcome::Refused(conflict(&reservation));
     }
-    let superseded = reservation.closed_reason.as_deref() == Some(SUPERSEDED);
+    let handed_over = reservation.lines.iter().any(|line| line.superseded > 0);
     let outcome = match reservation.state_at(world.now) {
         State::Held => on_time(world, client, commit, &reservation),
-        State::Expired => late(world, client, commit, &reservation),
-        State::Released if superseded => late(world, client, commit, &reservation),
+        State::Expired => match world.successor(commit.id.uuid, Origin::Extension).cloned() {
+            Some(extension) => extended(world, client, commit, &extension),
+            None => late(world, client, commit, &reservation),
+        },
+        State::Released if handed_over => late(world, client, commit, &reservation),
         // What a partial commit kept may have expired since; the order can still ask for it.
         State::Committed | State::Fulfilled if wants_lapsed(commit, &reservation) => {
             late(world, client, commit, &reservation)
@@ -39,6 +43,34 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
         }),
     };
     outcome.unwrap_or_else(Outcome::Refused)
+}
+
+/// The hold was extended after it had expired: its units are those of the extension. An extension that has itself lapsed
+/// must be named, for who took over from that one is not known here, and the units would be claimed twice.
+fn extended(
+    world: &mut World<'_>,
+    client: ClientId,
+    commit: &Commit,
+    extension: &Reservation,
+) -> Result<Outcome, Refusal> {
+    if extension.order_ref.as_deref().is_some_and(|order_ref| order_ref != commit.order_ref) {
+        return Err(conflict(extension));
+    }
+    let commit = Commit { id: extension.id, ..commit.clone() };
+    let done = match extension.state_at(world.now) {
+        State::Held => on_time(world, client, &commit, extension),
+        State::Committed | State::Fulfilled if !wants_lapsed(&commit, extension) => repeated(&commit, extension),
+        state => Err(Refusal::InvalidTransition {
+            id: extension.id,
+            state,
+            action: "committed through the hold that it extends",
+            hint: "name it itself",
+        }),
+    }?;
+    match done {
+        Outcome::Current { reservation, .. } => Ok(Outcome::Current { reservation, reclaimed: true }),
+        other => Ok(other),
+    }
 }
 
 fn line_of(reservation: &Reservation, number: i16) -> Option<&Line> {
@@ -160,18 +192,21 @@ fn repeated_late(commit: &Commit, reservation: &Reservation, successor: &Reserva
     Ok(Outcome::Current { reservation: Box::new(successor.clone()), reclaimed: true })
 }
 
+/// Whether the order asks for units that were kept for it and have lapsed: by name, or as everything there is.
 fn wants_lapsed(commit: &Commit, reservation: &Reservation) -> bool {
-    commit.lines.as_ref().is_some_and(|named| {
-        named.iter().any(|wanted| {
-            line_of(reservation, wanted.line)
-                .is_some_and(|own| reclaimable(reservation, own) > 0 && wanted.quantity > own.ordered())
-        })
-    })
+    let lapsed = |line: &Line| reclaimable(reservation, line) > 0;
+    match &commit.lines {
+        None => reservation.lines.iter().any(lapsed),
+        Some(named) => named.iter().any(|wanted| {
+            line_of(reservation, wanted.line).is_some_and(|own| lapsed(own) && wanted.quantity > own.ordered())
+        }),
+    }
 }
 
 /// Units of a line that lapsed, or were handed over to a newer reservation, and that a late commit may claim again.
+/// What was given back before that stays given back.
 fn reclaimable(reservation: &Reservation, line: &Line) -> i64 {
-    if reservation.state == State::Released { line.released } else { line.held + line.expired }
+    if reservation.state == State::Released { line.superseded } else { line.held + line.expired }
 }
 
 /// Payment after expiry: the units are claimed again, as a new reservation, or the shortage is told.
@@ -246,17 +281,7 @@ fn claim_late(world: &mut World<'_>, client: ClientId, commit: &Commit, line: &L
             claim::post_hold(world, client, commit.successor_id, &held, &policy);
             post_commit(world, client, line.sku, reference, line.committed, true);
         }
-        None => world.post_for(
-            client,
-            line.sku,
-            EntryKind::Claim,
-            Posting {
-                delta: Delta { committed: line.committed, ..Delta::default() },
-                line: Some(reference),
-                reason: Some("backorder".to_owned()),
-                ..Posting::default()
-            },
-        ),
+        None => claim::post_claim(world, client, commit.successor_id, line, Some("backorder")),
     }
 }
 

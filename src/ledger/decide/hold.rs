@@ -173,7 +173,7 @@ fn take(world: &mut World<'_>, client: ClientId, hold: &Hold, grant: Grant) -> R
     claim::close_lapsed_holder(world, client, hold.client_reference.as_deref());
     if let Some(older) = hold.supersedes {
         claim::close_lapsed(world, older.uuid);
-        claim::close_held(world, client, older.uuid, Back::Released, SUPERSEDED);
+        claim::close_held(world, client, older.uuid, Back::HandedOver, SUPERSEDED);
     }
     for need in &grant.needs {
         let granted: i64 = grant.lines.iter().filter(|(line, _)| line.sku == need.sku).map(|(line, _)| line.held).sum();

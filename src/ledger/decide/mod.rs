@@ -13,8 +13,12 @@ mod claim;
 mod commit;
 mod extend;
 mod hold;
+mod lot_act;
 mod receive;
 mod release;
+mod returns;
+mod ship;
+mod void;
 #[cfg(test)]
 mod tests;
 
@@ -28,5 +32,12 @@ pub fn decide(world: &mut World<'_>, client: ClientId, command: &Command) -> Out
         Command::Expire(expire) => release::expire(world, expire.id),
         Command::Receive(receive) => receive::decide(world, client, receive),
         Command::OpeningCount(count) => receive::opening_count(world, client, count),
+        Command::Ship(ship) => ship::decide(world, client, ship),
+        Command::VoidShipment(void) => void::decide(world, client, void),
+        Command::Return(back) => returns::decide(world, client, back),
+        Command::LotAct(act) => lot_act::decide(world, client, act),
+        Command::TransferIn(arrival) => lot_act::transfer_in(world, client, arrival),
+        // Done before anything is decided, as for every command on the SKU.
+        Command::ExpireLots(_) => Outcome::LotsExpired,
     }
 }

@@ -6,6 +6,7 @@ use crate::ids::{ClientId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::command::{OpeningCount, Receive};
 use crate::ledger::entry::EntryKind;
+use crate::ledger::goods::{LotMove, LotMoveKind, LotStatus};
 use crate::ledger::outcome::{LotRecord, Outcome, Received, Refusal, Rule, Violation};
 use crate::ledger::world::{Posting, World};
 
@@ -16,27 +17,19 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, receive: &Receive)
         let repeated = Some(differences(world, first, receive));
         return Outcome::Received(Box::new(Received { lot: first.clone(), repeated }));
     }
-    match sku_of(world, &receive.sku) {
+    match tracked_sku(world, "/sku", &receive.sku) {
         Err(violation) => Outcome::Refused(Refusal::Unprocessable(vec![violation])),
         Ok(sku) => {
-            let lot = record(world, client, sku, receive, "receipt");
-            world.post_for(
-                client,
-                sku,
-                EntryKind::Receive,
-                Posting {
-                    delta: Delta { on_hand: receive.quantity, ..Delta::default() },
-                    lot: Some(receive.id.uuid),
-                    ..Posting::default()
-                },
-            );
+            let lot = record_of(world, client, sku, receive, "receipt");
+            let lot = put_on_shelf(world, client, lot, EntryKind::Receive, None);
             Outcome::Received(Box::new(Received { lot, repeated: None }))
         }
     }
 }
 
-fn sku_of(world: &World<'_>, code: &str) -> Result<SkuId, Violation> {
-    let at = |rule| Violation { pointer: "/sku".to_owned(), rule };
+/// The tracked SKU with this code, or which rule it breaks at `pointer`.
+pub(super) fn tracked_sku(world: &World<'_>, pointer: &str, code: &str) -> Result<SkuId, Violation> {
+    let at = |rule| Violation { pointer: pointer.to_owned(), rule };
     match world.catalogue.sku_by_code(code) {
         None => Err(at(Rule::UnknownSku(code.to_owned()))),
         Some(sku) if !sku.tracked => Err(at(Rule::UntrackedSku(code.to_owned()))),
@@ -44,18 +37,59 @@ fn sku_of(world: &World<'_>, code: &str) -> Result<SkuId, Violation> {
     }
 }
 
-fn record(world: &mut World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
-    let lot = LotRecord {
+pub(super) fn record_of(
+    world: &World<'_>,
+    client: ClientId,
+    sku: SkuId,
+    receive: &Receive,
+    origin: &str,
+) -> LotRecord {
+    LotRecord {
         id: receive.id,
         sku,
         received: receive.clone(),
         remaining: receive.quantity,
         origin: origin.to_owned(),
-        status: "available".to_owned(),
+        status: LotStatus::Available,
+        quarantined: 0,
+        quarantine_reason: None,
+        cost_provisional: false,
+        source_lot: None,
         client,
         recorded_at: world.now,
-    };
+    }
+}
+
+/// Posts a new lot onto its shelf, takes it off sale if it comes quarantined or past its expiry, and lets it settle
+/// what is open. The lot as it then stands.
+pub(super) fn put_on_shelf(
+    world: &mut World<'_>,
+    client: ClientId,
+    lot: LotRecord,
+    kind: EntryKind,
+    quarantine: Option<&str>,
+) -> LotRecord {
+    let (id, sku, units) = (lot.id.uuid, lot.sku, lot.remaining);
+    let expired = lot.received.expires_date.is_some_and(|date| date <= world.today());
     world.record_lot(lot.clone());
+    world.post_for(
+        client,
+        sku,
+        kind,
+        Posting { delta: Delta { on_hand: units, ..Delta::default() }, lot: Some(id), ..Posting::default() },
+    );
+    let off_sale = if expired { Some((LotStatus::Expired, "expired")) } else { None };
+    let off_sale = off_sale.or(quarantine.map(|reason| (LotStatus::Quarantined, reason)));
+    let mut lot = lot;
+    if let Some((status, reason)) = off_sale {
+        world.take_off_sale(client, sku, id, units, status, reason);
+        (lot.status, lot.quarantine_reason) = (status, Some(reason.to_owned()));
+    } else {
+        world.settle(client, sku, Some(id));
+    }
+    if let Some(now) = world.lot(id) {
+        (lot.remaining, lot.quarantined) = (now.remaining, now.quarantined);
+    }
     lot
 }
 
@@ -76,9 +110,10 @@ fn differences(world: &World<'_>, first: &LotRecord, again: &Receive) -> Vec<&'s
     .collect()
 }
 
-/// Old lots are written off, the count becomes a lot of its own, and the shelf is open again.
+/// Old lots are written off, the count becomes a lot of its own, and the shelf is open again. Units that shipped and
+/// are not depleted yet stay in their lots for the close of their day.
 pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &OpeningCount) -> Outcome {
-    let sku = match sku_of(world, &count.sku) {
+    let sku = match tracked_sku(world, "/sku", &count.sku) {
         Ok(sku) => sku,
         Err(violation) => return Outcome::Refused(Refusal::Unprocessable(vec![violation])),
     };
@@ -86,10 +121,13 @@ pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &Ope
     if !due {
         return Outcome::Refused(Refusal::OpeningCountNotDue(sku));
     }
-    let written_off = world.open_lots(sku).to_vec();
-    world.record_opening(sku, written_off);
+    write_off_all(world, client, sku);
+    world.record_opening(sku);
     let counted = count.lot.as_ref().map_or(0, |lot| lot.quantity);
-    let lot = count.lot.as_ref().map(|lot| record(world, client, sku, lot, "opening_count"));
+    let lot = count.lot.as_ref().map(|lot| record_of(world, client, sku, lot, "opening_count"));
+    if let Some(lot) = &lot {
+        world.record_lot(lot.clone());
+    }
     let before = world.balance(sku);
     world.post_for(
         client,
@@ -101,5 +139,41 @@ pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &Ope
             ..Posting::default()
         },
     );
-    Outcome::Counted { sku, balance: world.balance(sku), lot: lot.map(Box::new) }
+    let lot = lot.map(|mut lot| {
+        if lot.received.expires_date.is_some_and(|date| date <= world.today()) {
+            world.take_off_sale(client, sku, lot.id.uuid, counted, LotStatus::Expired, "expired");
+        } else {
+            world.settle(client, sku, Some(lot.id.uuid));
+        }
+        if let Some(now) = world.lot(lot.id.uuid) {
+            (lot.remaining, lot.quarantined, lot.status) = (now.remaining, now.quarantined, now.status);
+        }
+        Box::new(lot)
+    });
+    Outcome::Counted { sku, balance: world.balance(sku), lot }
+}
+
+fn write_off_all(world: &mut World<'_>, client: ClientId, sku: SkuId) {
+    let present = world.present(sku);
+    let steps: Vec<LotMove> = world
+        .lots_of(sku)
+        .map(|lot| (lot, present.get(&lot.id.uuid).copied().unwrap_or(0)))
+        .filter(|(lot, present)| lot.quarantined + present > 0)
+        .map(|(lot, present)| LotMove {
+            lot: lot.id.uuid,
+            kind: LotMoveKind::OpeningCount,
+            source_ref: None,
+            quantity: -(lot.quarantined + present),
+            quarantined: -lot.quarantined,
+            status: None,
+            revalued: None,
+            reason: Some("opening count".to_owned()),
+            shipment: None,
+            business_date: world.today(),
+            client,
+        })
+        .collect();
+    for step in steps {
+        world.move_lot(step);
+    }
 }

@@ -135,6 +135,9 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000003
 -- line_arithmetic
 UPDATE reservation_lines SET requested_quantity = 2147483647
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010';
+-- line_arithmetic
+UPDATE reservation_lines SET superseded_quantity = 3
+WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000004';
 -- lots_deplete_once_a_day, depletions_match_days, depletions_match_lots
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)

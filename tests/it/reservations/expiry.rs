@@ -122,7 +122,8 @@ async fn a_backorder_opens_an_oversell_that_receipts_resolve() {
 async fn the_payment_of_a_superseded_cart_goes_the_way_of_a_late_one() {
     let app = TestApp::start().await;
     app.stock("TEA", 5).await;
-    let old = app.hold("TEA", 4).await.expect(201).id();
+    let old = app.hold("TEA", 5).await.expect(201).id();
+    act(&app, &old, "release", json!({"lines": [{"line": 1, "quantity": 1}]})).await.expect(200);
     let mut newer = cart(&[("TEA", 4)]);
     newer["supersedes"] = json!(old);
     let newer = app.client.post("/reservations", &newer).await.expect(201).id();
@@ -130,6 +131,31 @@ async fn the_payment_of_a_superseded_cart_goes_the_way_of_a_late_one() {
     act(&app, &newer, "release", json!({})).await.expect(200);
     let late = act(&app, &old, "commit", json!({"order_ref": "1"})).await.expect(200);
     assert_eq!((late.at("/late_commit"), line(&late, 1)[3]), (json!(true), 4));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_payment_of_a_hold_that_was_extended_late_takes_the_units_of_the_extension() {
+    let app = TestApp::start().await;
+    app.stock("TEA", 9).await;
+    let old = app.hold("TEA", 4).await.expect(201).id();
+    app.advance(900);
+    let extension = act(&app, &old, "extend", json!({})).await.expect(200).id();
+    for _ in 0..2 {
+        let paid = act(&app, &old, "commit", json!({"order_ref": "1"})).await.expect(200);
+        assert_eq!([paid.at("/id"), paid.at("/reclaimed")], [json!(extension), json!(true)]);
+        assert_eq!((state(&paid).as_str(), line(&paid, 1)[3]), ("committed", 4));
+    }
+    let seen = app.availability("TEA").await;
+    assert_eq!([&seen["committed_quantity"], &seen["held_quantity"]], [&json!(4), &json!(0)]);
+
+    let old = app.hold("TEA", 4).await.expect(201).id();
+    app.advance(900);
+    let extension = act(&app, &old, "extend", json!({})).await.expect(200).id();
+    app.advance(900);
+    let named = act(&app, &old, "commit", json!({"order_ref": "2"})).await.refused(409, "invalid_state_transition");
+    assert_eq!(named.at("/reservation"), json!({"id": extension, "state": "expired"}));
+    act(&app, &extension, "commit", json!({"order_ref": "2"})).await.expect(200);
     app.finish().await;
 }
 
@@ -168,8 +194,12 @@ async fn units_kept_after_a_partial_commit_lapse_without_the_order_losing_its_ow
     assert_eq!(app.availability("TEA").await["sellable_quantity"], 3);
     assert_eq!(app.sweep().await.closed, 1);
     assert_eq!(line(&app.client.get(&path).await, 1), line(&read, 1));
-    let rest = json!({"order_ref": "1", "lines": [{"line": 1, "quantity": 5}]});
-    let late = act(&app, &id, "commit", rest).await.expect(200);
+    // Asking for everything asks for what has lapsed, too: claimed again, or refused.
+    let rival = app.hold("TEA", 1).await.expect(201).id();
+    let all = json!({"order_ref": "1"});
+    act(&app, &id, "commit", all.clone()).await.refused(409, "hold_expired");
+    act(&app, &rival, "release", json!({})).await.expect(200);
+    let late = act(&app, &id, "commit", all).await.expect(200);
     assert_eq!((late.at("/replaces"), line(&late, 1)[3]), (json!(id), 3));
     let seen = app.availability("TEA").await;
     assert_eq!([&seen["committed_quantity"], &seen["sellable_quantity"]], [&json!(5), &json!(0)]);

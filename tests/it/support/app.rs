@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use holdfast::app::{App, Running, Settings};
 use holdfast::clock::Clock;
 use holdfast::http::server::{ServerLimits, serve};
+use holdfast::jobs::Job;
 use holdfast::keys::store::{self, Grant};
 use holdfast::keys::{NewKey, Scope};
 use holdfast::ledger::audit;
@@ -34,6 +35,7 @@ pub struct TestApp {
 pub fn settings() -> Settings {
     let mut settings = Settings { availability_staleness: Duration::ZERO, ..Settings::default() };
     settings.intervals.sweep = None;
+    settings.intervals.jobs = None;
     settings.pool_connections = 4;
     settings
 }
@@ -60,9 +62,15 @@ impl TestApp {
 
     /// The service on this database and clock.
     pub async fn start_on(db: Arc<TestDb>, clock: Clock, settings: Settings) -> Self {
+        Self::start_with_jobs(db, clock, settings, holdfast::jobs::registry::all()).await
+    }
+
+    /// The service on this database and clock, with these jobs.
+    pub async fn start_with_jobs(db: Arc<TestDb>, clock: Clock, settings: Settings, jobs: Vec<Job>) -> Self {
         holdfast::telemetry::init_logs("warn,holdfast=warn", holdfast::telemetry::LogFormat::Text);
         let token = make_key(&db, "tests", &[Scope::Admin]).await;
-        let running = holdfast::app::start(db.app_options.clone(), clock.clone(), settings).await.unwrap();
+        let options = db.app_options.clone();
+        let running = holdfast::app::start_with_jobs(options, clock.clone(), settings, jobs).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
@@ -90,6 +98,19 @@ impl TestApp {
     /// One pass of the sweeper.
     pub async fn sweep(&self) -> holdfast::reservations::sweeper::Swept {
         holdfast::reservations::sweeper::sweep(&self.app).await.unwrap()
+    }
+
+    /// Works on every job that is due, to the end.
+    pub async fn work(&self) {
+        loop {
+            let started = holdfast::jobs::pass::pass(&self.app).await.unwrap();
+            if started.is_empty() {
+                return;
+            }
+            for worker in started {
+                worker.await.unwrap();
+            }
+        }
     }
 
     /// Puts a lot of `quantity` units on the shelf of `default`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinSet;
 
 use super::db::TestDb;
@@ -51,6 +51,27 @@ fn program(folder: &Path, env: &[(&str, String)], arguments: &[&str]) -> Command
 pub async fn run(folder: &Path, env: &[(&str, String)], arguments: &[&str]) -> Output {
     let mut command = program(folder, env, arguments);
     command.stderr(Stdio::piped()).output().await.unwrap()
+}
+
+/// Starts the program, asks it to stop once `reached` is done (which is given its log), and waits for its end.
+pub async fn stop_while_starting(
+    folder: &Path,
+    env: &[(&str, String)],
+    reached: impl AsyncFnOnce(&mut Lines<BufReader<ChildStderr>>),
+) -> ExitStatus {
+    let mut command = program(folder, env, &[]);
+    command.env("HOLDFAST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ended = async {
+        reached(&mut log).await;
+        kill(Pid::from_raw(i32::try_from(child.id().expect("it runs")).unwrap()), Signal::SIGTERM).unwrap();
+        // What it goes on to log must have somewhere to go.
+        let mut stderr = JoinSet::new();
+        stderr.spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        child.wait().await.unwrap()
+    };
+    tokio::time::timeout(Duration::from_mins(1), ended).await.expect("ends within a minute")
 }
 
 /// A running service.

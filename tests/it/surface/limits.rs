@@ -51,6 +51,12 @@ async fn an_odd_body_is_refused_alike_by_every_operation_that_takes_one() {
             let refused = post("application/json", body).await.refused(422, "validation_failed");
             assert!(!refused.broken().is_empty(), "{path} {body}");
         }
+        if operation.template == "/reservations" {
+            for body in [r#"{"lines": [["TEA", 1]]}"#, r#"{"lines": [{"sku": "TEA", "quantity": 1}, ["TEA", 1]]}"#] {
+                let refused = post("application/json", body).await.refused(422, "validation_failed");
+                assert!(refused.broken().iter().all(|place| place.starts_with("/lines/")), "{refused:?}");
+            }
+        }
         let large = format!("{{\"frobnicate\": \"{}\"}}", "x".repeat(256 * 1024));
         post("application/json", &large).await.refused(413, "body_too_large");
     }

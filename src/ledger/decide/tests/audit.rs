@@ -54,6 +54,7 @@ fn check_entry(entry: &Entry) {
         EntryKind::Release | EntryKind::Expire => held < 0 && (on_hand, quarantined, committed) == (0, 0, 0),
         EntryKind::Cancel => committed < 0 && (on_hand, quarantined, held) == (0, 0, 0),
         EntryKind::OpeningCount => quarantined <= 0 && (held, committed) == (0, 0),
+        other => panic!("this store keeps no goods: {other:?}"),
     };
     assert!(fits, "a delta fits its kind: {entry:?}");
     assert_eq!(entry.kind == EntryKind::Expire, entry.client == HOUSE, "the clock is nobody's command: {entry:?}");

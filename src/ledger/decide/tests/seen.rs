@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::reference::{Cart, Verdict};
+use super::reference::{Cart, Claim, Verdict};
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::outcome::{Outcome, Refusal, Shortfall};
 use crate::reservations::state::{Line, Origin, Reservation, State};
@@ -22,16 +22,16 @@ pub(super) struct Seen {
     order: Option<String>,
     expires_at: DateTime<Utc>,
     latest: DateTime<Utc>,
-    /// SKU, requested, short, held, committed, released, expired, cancelled.
-    lines: BTreeMap<i16, [i64; 8]>,
+    /// SKU, requested, short, held, committed, released, handed over, expired, cancelled.
+    lines: BTreeMap<i16, [i64; 9]>,
 }
 
 /// What is due counts as expired.
 pub(super) fn seen(r: &Reservation, now: DateTime<Utc>) -> Seen {
     let quantities = |line: &Line| {
         let (held, expired) = if r.has_lapsed(now) { (0, line.expired + line.held) } else { (line.held, line.expired) };
-        let Line { sku, requested, short, committed, released, cancelled, .. } = *line;
-        (line.line, [sku.0, requested, short, held, committed, released, expired, cancelled])
+        let Line { sku, requested, short, committed, released, superseded, cancelled, .. } = *line;
+        (line.line, [sku.0, requested, short, held, committed, released, superseded, expired, cancelled])
     };
     Seen {
         client: r.client,
@@ -58,12 +58,13 @@ pub(super) fn of_cart(cart: &Cart) -> Seen {
         order: cart.order.clone(),
         expires_at: cart.expires_at,
         latest: cart.latest,
-        lines: cart
-            .claims
-            .iter()
-            .map(|c| (c.line, [c.sku.0, c.asked, c.short, c.held, c.committed, c.released, c.expired, c.cancelled]))
-            .collect(),
+        lines: cart.claims.iter().map(|claim| (claim.line, quantities(claim))).collect(),
     }
+}
+
+fn quantities(claim: &Claim) -> [i64; 9] {
+    let Claim { sku, asked, short, held, committed, released, handed_over, expired, cancelled, .. } = *claim;
+    [sku.0, asked, short, held, committed, released, handed_over, expired, cancelled]
 }
 
 pub(super) fn verdict(outcome: &Outcome) -> Verdict {
@@ -72,6 +73,9 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
         Outcome::Current { reservation, reclaimed } => Verdict::Shows(reservation.id.uuid, *reclaimed),
         Outcome::Received(received) => Verdict::Lot(received.lot.id.uuid, received.repeated.is_some()),
         Outcome::Counted { .. } => Verdict::Refused("counted", BTreeMap::new()),
+        Outcome::Shipped(_) | Outcome::Returned(_) | Outcome::LotActed { .. } | Outcome::LotsExpired => {
+            panic!("the reference keeps no goods")
+        }
         Outcome::Refused(refusal) => Verdict::Refused(name(refusal), short(refusal).iter().map(terms).collect()),
     }
 }
@@ -102,5 +106,6 @@ fn name(refusal: &Refusal) -> &'static str {
         Refusal::AlreadySuperseded { .. } => "already_superseded",
         Refusal::OpeningCountRequired(_) => "opening_count_required",
         Refusal::OpeningCountNotDue(_) => "opening_count_not_due",
+        _ => panic!("the reference keeps no goods"),
     }
 }

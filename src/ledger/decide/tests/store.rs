@@ -78,6 +78,7 @@ impl Named {
                     named.source_refs.extend(receive.source_ref.clone().map(|source_ref| (source, source_ref)));
                 }
                 Command::OpeningCount(count) => named.counted.extend(tracked(&count.sku)),
+                other => panic!("this store keeps no goods: {other:?}"),
             }
         }
         named
@@ -120,7 +121,7 @@ impl Store {
             claimed.chain([&named.skus, &named.received, &named.counted].into_iter().flatten().copied()).collect();
         for sku in skus {
             if let Some((balance, opened_at)) = self.stock.get(&sku) {
-                world.put_shelf(sku, Shelf { balance: *balance, opened_at: *opened_at });
+                world.put_shelf(sku, Shelf { balance: *balance, opened_at: *opened_at, next_expires_date: None });
             }
         }
         for reservation in loaded {
@@ -132,9 +133,8 @@ impl Store {
                 world.put_lot(lot.clone());
             }
         }
-        for sku in &named.counted {
-            let open = self.lots.values().filter(|lot| lot.sku == *sku && lot.remaining > 0);
-            world.put_open_lots(*sku, open.map(|lot| (lot.id.uuid, lot.remaining)).collect());
+        for lot in self.lots.values().filter(|lot| lot.remaining > 0 && named.counted.contains(&lot.sku)) {
+            world.put_open_lot(lot.clone());
         }
         world
     }
@@ -191,18 +191,22 @@ impl Store {
             self.check_new(&made);
             self.reservations.insert(made.id.uuid, made);
         }
+        for sku in changes.first_claimed {
+            let there = self.stock.insert(sku, (Balance::default(), now));
+            assert_eq!(there, None, "a first claim opens what was not there");
+        }
         self.entries.extend(changes.entries);
         for (sku, balance) in changes.balances {
-            self.stock.get_mut(&sku).expect("only a locked balance changes").0 = balance;
+            self.stock.get_mut(&sku).expect("only a balance that is there changes").0 = balance;
         }
         for sku in changes.opened {
             self.stock.get_mut(&sku).expect("only a locked shelf is opened").1 = now;
         }
-        for lot in changes.lots {
+        for (lot, _) in changes.lots {
             self.lots.insert(lot.id.uuid, lot);
         }
-        for (lot, units) in changes.written_off {
-            self.lots.get_mut(&lot).expect("a lot exists").remaining -= units;
+        for step in changes.goods.moves {
+            self.lots.get_mut(&step.lot).expect("a lot exists").remaining += step.quantity;
         }
         for step in changes.oversells {
             self.move_oversell(step);

@@ -76,7 +76,9 @@ fn an_expired_hold_comes_back_under_its_reference_only_if_nobody_else_stands_und
         assert_eq!(shop.stored(second).state == State::Expired, comes_back);
         let late =
             shown(shop.run(WEBHOOK, Command::Commit(Commit { successor_id: reservation_id(99), ..order(first) })));
-        assert_eq!((late.client, late.client_reference), (SHOP, None), "the claim is made all the same, in its place");
+        let (origin, reference) =
+            if comes_back { (Origin::Extension, Some("cart 7")) } else { (Origin::LateCommit, None) };
+        assert_eq!((late.client, late.origin, late.client_reference.as_deref()), (SHOP, origin, reference));
     }
 }
 
@@ -98,6 +100,22 @@ fn a_newer_hold_takes_over_the_units_of_the_one_it_supersedes() {
     shop.release(all_of(successor));
     let late = shown(shop.commit(order(older)));
     assert_eq!((late.origin, shop.numbers(MUG)), (Origin::LateCommit, (5, 0, 4)));
+}
+
+#[test]
+fn the_order_of_a_superseded_cart_gets_what_was_handed_over_and_not_what_was_given_back_before() {
+    let mut shop = Shop::with(&[("MUG", 9)]);
+    let older = shop.held(&[("MUG", 5), ("GIFT", 3), ("MUG", 1)]);
+    shop.release(Release { lines: named(&[(1, 2), (2, 1), (3, 1)]), ..all_of(older) });
+    shown(shop.hold(Hold { supersedes: Some(older), ..cart(&[("MUG", 1)]) }));
+    let all = Commit { lines: named(&[(1, 5)]), ..order(older) };
+    assert!(matches!(refused(shop.commit(all)), Refusal::ExceedsHeld { .. }));
+    let late = shown(shop.commit(order(older)));
+    let lines: Vec<_> = late.lines.iter().map(|line| (line.line, line.committed)).collect();
+    assert_eq!((lines, shop.numbers(MUG)), (vec![(1, 3), (2, 2)], (9, 1, 3)));
+    let given_up = shop.held(&[("MUG", 1)]);
+    shop.release(Release { reason: Some("superseded".to_owned()), ..all_of(given_up) });
+    assert!(matches!(refused(shop.commit(order(given_up))), Refusal::InvalidTransition { .. }), "nobody took it over");
 }
 
 #[test]
@@ -230,9 +248,21 @@ fn safety_stock_and_tolerance_both_apply() {
 }
 
 #[test]
-fn what_has_no_balance_row_cannot_be_held_whatever_the_tolerance() {
+fn what_was_never_received_can_be_ordered_ahead_within_the_tolerance() {
     let mut shop = Shop::with(&[]);
+    assert_eq!(
+        short(&refused(shop.hold(cart(&[("HAT", 3), ("MUG", 1), ("TEA", 1)])))),
+        [(HAT, &[1][..], 3, 2), (MUG, &[2][..], 1, 0), (TEA, &[3][..], 1, -2)]
+    );
+    assert!(shop.store.stock.is_empty(), "a refusal opens no shelf");
+    shop.wait(5);
+    let ahead = shop.held(&[("HAT", 2)]);
+    assert_eq!((shop.numbers(HAT), shop.store.stock[&HAT].1), ((0, 2, 0), shop.now));
     assert_eq!(short(&refused(shop.hold(cart(&[("HAT", 1)])))), [(HAT, &[1][..], 1, 0)]);
+    shop.commit(order(ahead));
+    assert_eq!(shop.open_oversells(), 2);
+    shop.receive("HAT", 5);
+    assert_eq!((shop.numbers(HAT), shop.open_oversells()), ((5, 0, 2), 0));
 }
 
 #[test]

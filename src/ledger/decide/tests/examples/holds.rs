@@ -138,7 +138,7 @@ fn only_what_has_not_shipped_is_cancelled() {
         owned.state = if shipped == 2 { State::Fulfilled } else { State::Committed };
         let balance = Balance { on_hand: 9 - shipped, committed: 2 - shipped, ..shop.balance(MUG) };
         let mut world = World::new(POOL, shop.now, &shop.catalogue);
-        world.put_shelf(MUG, Shelf { balance, opened_at: at(0) });
+        world.put_shelf(MUG, Shelf { balance, opened_at: at(0), next_expires_date: None });
         world.put_reservation(owned);
         let outcome = decide(&mut world, SHOP, &Command::Release(cancelled(id)));
         if shipped == 2 {
@@ -247,6 +247,68 @@ fn an_order_can_still_ask_for_what_it_kept_too_long() {
         let late = shown(shop.commit(Commit { lines: named(&[(1, 4)]), ..two }));
         assert_eq!((late.origin, late.lines[0].committed), (Origin::LateCommit, 2));
         assert_eq!((shop.state(id), shop.numbers(MUG)), (State::Committed, (9, 0, 4)));
+    }
+}
+
+#[test]
+fn an_order_that_asks_for_everything_asks_for_what_it_kept_too_long_as_well() {
+    for (rival, told) in [(0, Some(3)), (7, None)] {
+        let mut shop = Shop::with(&[("MUG", 9)]);
+        let id = shop.held(&[("MUG", 5)]);
+        shop.commit(Commit { lines: named(&[(1, 2)]), remainder: Remainder::Keep, ..order(id) });
+        shop.wait(60);
+        if rival > 0 {
+            shop.held(&[("MUG", rival)]);
+        }
+        let outcome = shop.commit(order(id));
+        let Some(units) = told else {
+            assert_eq!(short(&refused(outcome)), [(MUG, &[1][..], 3, 0)], "never a silent no-op");
+            continue;
+        };
+        let late = shown(outcome);
+        assert_eq!((late.origin, late.lines[0].committed), (Origin::LateCommit, units));
+        assert_eq!(shown(shop.commit(order(id))).id, late.id, "once");
+        assert_eq!(shop.numbers(MUG), (9, 0, 5));
+    }
+}
+
+#[test]
+fn an_order_for_a_hold_that_was_extended_late_takes_the_units_of_the_extension() {
+    let mut shop = Shop::with(&[("MUG", 9)]);
+    let id = shop.held(&[("MUG", 3)]);
+    shop.wait(60);
+    let extension = shown(shop.extend(id, None)).id;
+    let two = Commit { lines: named(&[(1, 2)]), remainder: Remainder::Keep, ..order(id) };
+    for _ in 0..2 {
+        let outcome = shop.commit(two.clone());
+        let Outcome::Current { reservation, reclaimed: true } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((reservation.id, shop.numbers(MUG)), (extension, (9, 1, 2)));
+    }
+    let other = refused(shop.commit(Commit { order_ref: "B".to_owned(), ..order(id) }));
+    assert!(matches!(other, Refusal::OrderRefConflict { id, .. } if id == extension));
+    shop.wait(60);
+    assert_eq!(shown(shop.commit(two)).id, extension, "the same again, though the rest has lapsed");
+    let Refusal::InvalidTransition { id: named, .. } = refused(shop.commit(order(id))) else { panic!("claimed twice") };
+    assert_eq!(named, extension);
+    shop.commit(order(extension));
+    assert_eq!(shop.numbers(MUG), (9, 0, 3));
+}
+
+#[test]
+fn an_extension_that_is_gone_is_named_and_nothing_is_claimed_in_its_place() {
+    for lapses in [true, false] {
+        let mut shop = Shop::with(&[("MUG", 9)]);
+        let id = shop.held(&[("MUG", 3)]);
+        shop.wait(60);
+        let extension = shown(shop.extend(id, None)).id;
+        if lapses {
+            shop.wait(60);
+            shown(shop.extend(extension, None));
+        } else {
+            shop.release(all_of(extension));
+        }
+        let refusal = refused(shop.commit(Commit { on_shortage: OnShortage::Backorder, ..order(id) }));
+        assert!(matches!(refusal, Refusal::InvalidTransition { id, .. } if id == extension), "{refusal}");
     }
 }
 

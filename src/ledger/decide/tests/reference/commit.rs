@@ -1,7 +1,9 @@
 //! What an order takes, in time and late.
 
+use uuid::Uuid;
+
 use super::{Cart, Claim, Reference, Verdict, check_named, refused, target};
-use crate::ids::SkuId;
+use crate::ids::{ReservationId, SkuId};
 use crate::ledger::command::{Commit, LineQuantity, OnShortage, Remainder};
 use crate::reservations::state::{Origin, State};
 
@@ -11,21 +13,33 @@ impl Reference {
         if cart.order.as_ref().is_some_and(|order| *order != commit.order_ref) {
             return refused("order_ref_conflict");
         }
-        let more = commit.lines.iter().flatten().any(|named| {
-            cart.claim(named.line).is_some_and(|claim| claim.expired > 0 && named.quantity > claim.ordered())
-        });
+        if cart.state() == State::Expired
+            && let Some((extension, _)) = self.successor(commit.id.uuid, Origin::Extension)
+        {
+            return self.commit_extension(commit, extension);
+        }
         match cart.state() {
             State::Held => self.commit_in_time(commit),
             State::Expired => self.commit_late(commit),
-            State::Released if cart.handed_over => self.commit_late(commit),
-            State::Committed if more => self.commit_late(commit),
-            State::Committed => {
-                let lines = commit.lines.as_deref().unwrap_or_default();
-                check_targets(cart, lines, Claim::ordered)?;
-                Ok(Verdict::Shows(commit.id.uuid, false))
-            }
+            State::Released if cart.claims.iter().any(|claim| claim.handed_over > 0) => self.commit_late(commit),
+            State::Committed if wants_more(commit, cart) => self.commit_late(commit),
+            State::Committed => commit_again(commit, cart),
             _ => refused("invalid_transition"),
         }
+    }
+
+    fn commit_extension(&mut self, commit: &Commit, extension: Uuid) -> Result<Verdict, Verdict> {
+        let cart = &self.carts[&extension];
+        if cart.order.as_ref().is_some_and(|order| *order != commit.order_ref) {
+            return refused("order_ref_conflict");
+        }
+        let through = Commit { id: ReservationId { uuid: extension, ..commit.id }, ..commit.clone() };
+        match cart.state() {
+            State::Held => self.commit_in_time(&through)?,
+            State::Committed if !wants_more(commit, cart) => commit_again(&through, cart)?,
+            _ => return refused("invalid_transition"),
+        };
+        Ok(Verdict::Shows(extension, true))
     }
 
     fn commit_in_time(&mut self, commit: &Commit) -> Result<Verdict, Verdict> {
@@ -66,10 +80,10 @@ impl Reference {
             return if fewer { refused("invalid_transition") } else { Ok(Verdict::Shows(id, true)) };
         }
         let mut claims: Vec<Claim> = Vec::new();
-        check_targets(cart, lines.unwrap_or_default(), |claim| claim.ordered() + cart.lost(claim))?;
+        check_targets(cart, lines.unwrap_or_default(), |claim| claim.ordered() + claim.lost())?;
         for claim in &cart.claims {
             let units = match lines {
-                None => cart.lost(claim),
+                None => claim.lost(),
                 Some(lines) => target(lines, claim.line).map_or(0, |target| target - claim.ordered()),
             };
             if units > 0 {
@@ -90,12 +104,26 @@ impl Reference {
             expires_at: self.now,
             latest: self.now,
             claims,
-            handed_over: false,
             ..cart.clone()
         };
         self.make(commit.successor_id.uuid, successor);
         Ok(Verdict::Shows(commit.successor_id.uuid, true))
     }
+}
+
+/// Whether units are asked for, by name or as everything, that were kept for the order and have expired.
+fn wants_more(commit: &Commit, cart: &Cart) -> bool {
+    let mut kept = cart.claims.iter().filter(|claim| claim.expired > 0);
+    match &commit.lines {
+        None => kept.next().is_some(),
+        Some(lines) => kept.any(|claim| target(lines, claim.line).is_some_and(|target| target > claim.ordered())),
+    }
+}
+
+/// The same order once more.
+fn commit_again(commit: &Commit, cart: &Cart) -> Result<Verdict, Verdict> {
+    check_targets(cart, commit.lines.as_deref().unwrap_or_default(), Claim::ordered)?;
+    Ok(Verdict::Shows(commit.id.uuid, false))
 }
 
 /// Whether every named line can come to its target: not beyond `most`, not below what the order owns.

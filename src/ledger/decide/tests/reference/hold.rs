@@ -52,8 +52,7 @@ impl Reference {
         if let Some(cart) = older.and_then(|id| self.carts.get_mut(&id))
             && cart.state() == State::Held
         {
-            cart.give_back(State::Released);
-            cart.handed_over = true;
+            cart.hand_over();
         }
         let cart = Cart {
             client,
@@ -66,7 +65,6 @@ impl Reference {
             latest: self.now + TimeDelta::seconds(longest),
             claims,
             ended: State::Held,
-            handed_over: false,
         };
         self.make(hold.id.uuid, cart);
         Ok(Verdict::Held(hold.id.uuid))

@@ -43,18 +43,26 @@ pub(super) struct Claim {
     pub held: i64,
     pub committed: i64,
     pub released: i64,
+    /// Out of what is released.
+    pub handed_over: i64,
     pub expired: i64,
     pub cancelled: i64,
 }
 
 impl Claim {
     fn new(line: i16, sku: SkuId, asked: i64, held: i64) -> Self {
-        Self { line, sku, asked, short: asked - held, held, committed: 0, released: 0, expired: 0, cancelled: 0 }
+        let short = asked - held;
+        Self { line, sku, asked, short, held, committed: 0, released: 0, handed_over: 0, expired: 0, cancelled: 0 }
     }
 
     /// What an order took of it, cancelled since or not.
     fn ordered(&self) -> i64 {
         self.committed + self.cancelled
+    }
+
+    /// Units that a late commit may take again.
+    fn lost(&self) -> i64 {
+        self.handed_over + self.expired
     }
 }
 
@@ -72,7 +80,6 @@ pub(super) struct Cart {
     pub claims: Vec<Claim>,
     /// How its last held unit went, where no order took any.
     ended: State,
-    handed_over: bool,
 }
 
 impl Cart {
@@ -102,9 +109,11 @@ impl Cart {
         self.ended = ended;
     }
 
-    /// Units of a claim that a late commit may take again.
-    fn lost(&self, claim: &Claim) -> i64 {
-        if self.handed_over { claim.released } else { claim.expired }
+    fn hand_over(&mut self) {
+        for claim in &mut self.claims {
+            claim.handed_over = claim.held;
+        }
+        self.give_back(State::Released);
     }
 }
 
@@ -140,6 +149,7 @@ impl Reference {
             Command::Expire(expire) => self.cart(expire.id.uuid).map(|_| Verdict::Shows(expire.id.uuid, false)),
             Command::Receive(receive) => self.receive(receive),
             Command::OpeningCount(_) => refused("opening_count_not_due"),
+            other => panic!("the reference keeps no goods: {other:?}"),
         };
         verdict.unwrap_or_else(|refusal| refusal)
     }

@@ -5,23 +5,30 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::catalog::{Catalogue, Policy, Sku};
-use crate::ids::{ClientId, PoolId, SkuId};
+use crate::ids::{ClientId, PoolId, ReservationId, SkuId};
 use crate::ledger::balance::{Balance, Delta};
 use crate::ledger::entry::{Entry, EntryKind, LineRef};
+use crate::ledger::goods::{GoodsChanges, LotStatus};
 use crate::ledger::outcome::LotRecord;
 use crate::reservations::state::{Origin, Reservation, State};
+
+mod goods;
+
+use goods::Goods;
 
 /// The balance row of one SKU, locked.
 #[derive(Debug, Clone, Copy)]
 pub struct Shelf {
     /// Its numbers.
     pub balance: Balance,
-    /// When it was last opened by a receipt or an opening count.
+    /// When it was last opened: by a receipt, a pre-order or an opening count.
     pub opened_at: DateTime<Utc>,
+    /// The earliest expiry of its lots that are for sale.
+    pub next_expires_date: Option<NaiveDate>,
 }
 
 /// Holds on one SKU that are past their expiry and not swept yet.
@@ -80,12 +87,14 @@ pub struct Changes {
     pub changed: Vec<Reservation>,
     /// Due lines of reservations that were not loaded; only their line row is closed here.
     pub expired_lines: Vec<DueLine>,
-    /// New lots.
-    pub lots: Vec<LotRecord>,
-    /// Lots whose rest is written off, by an opening count.
-    pub written_off: Vec<(Uuid, i64)>,
+    /// New lots, and the day each is booked on.
+    pub lots: Vec<(LotRecord, NaiveDate)>,
+    /// What happens to lots, shipments and returns.
+    pub goods: GoodsChanges,
     /// SKUs opened by a count.
     pub opened: Vec<SkuId>,
+    /// SKUs that had no balance row and get one for these entries.
+    pub first_claimed: BTreeSet<SkuId>,
     /// Oversells opened and resolved, in order.
     pub oversells: Vec<OversellMove>,
     /// Final balance of every SKU that changed.
@@ -107,6 +116,7 @@ pub(super) struct Posting {
     pub closes_line: bool,
     pub policy: Option<(i64, i64)>,
     pub lot: Option<Uuid>,
+    pub shipment: Option<Uuid>,
     pub reason: Option<String>,
 }
 
@@ -126,7 +136,7 @@ pub struct World<'a> {
     references: HashMap<(ClientId, String), Uuid>,
     due: HashMap<SkuId, Due>,
     lots_by_source_ref: HashMap<(String, String), LotRecord>,
-    open_lots: HashMap<SkuId, Vec<(Uuid, i64)>>,
+    goods: Goods,
     wanted: BTreeSet<SkuId>,
     changes: Changes,
 }
@@ -146,7 +156,7 @@ impl<'a> World<'a> {
             references: HashMap::new(),
             due: HashMap::new(),
             lots_by_source_ref: HashMap::new(),
-            open_lots: HashMap::new(),
+            goods: Goods::default(),
             wanted: BTreeSet::new(),
             changes: Changes::default(),
         }
@@ -176,11 +186,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Puts in what remains of the lots of a SKU that may be counted.
-    pub fn put_open_lots(&mut self, sku: SkuId, lots: Vec<(Uuid, i64)>) {
-        self.open_lots.insert(sku, lots);
-    }
-
     /// SKUs whose due holds must be put in before these decisions count; empty when they do.
     #[must_use]
     pub fn wanted(&self) -> &BTreeSet<SkuId> {
@@ -197,10 +202,6 @@ impl<'a> World<'a> {
         self.shelves.get(&sku.id).is_some_and(|shelf| shelf.opened_at < sku.tracked_since_at)
     }
 
-    pub(super) fn open_lots(&self, sku: SkuId) -> &[(Uuid, i64)] {
-        self.open_lots.get(&sku).map(Vec::as_slice).unwrap_or_default()
-    }
-
     pub(super) fn lot_by_source_ref(&self, source: &str, source_ref: &str) -> Option<&LotRecord> {
         self.lots_by_source_ref.get(&(source.to_owned(), source_ref.to_owned()))
     }
@@ -213,6 +214,27 @@ impl<'a> World<'a> {
 
     pub(super) fn successor(&self, id: Uuid, origin: Origin) -> Option<&Reservation> {
         self.reservation(*self.successors.get(&(id, origin))?)
+    }
+
+    /// The last of the claims that took over from each other in this way, beginning with what replaced `id`.
+    pub(super) fn newest_successor(&self, id: Uuid, origin: Origin) -> Option<ReservationId> {
+        let mut newest = self.successor(id, origin)?.id;
+        while let Some(next) = self.successor(newest.uuid, origin) {
+            newest = next.id;
+        }
+        Some(newest)
+    }
+
+    /// Reservations that this order took units of, oldest first.
+    pub(super) fn reservations_of_order(&self, order_ref: &str) -> Vec<Uuid> {
+        let mut own: Vec<&Reservation> = self
+            .reservations
+            .values()
+            .map(|(reservation, _)| reservation)
+            .filter(|reservation| reservation.order_ref.as_deref() == Some(order_ref))
+            .collect();
+        own.sort_unstable_by_key(|reservation| (reservation.created_at, reservation.id));
+        own.into_iter().map(|reservation| reservation.id.uuid).collect()
     }
 
     /// Who holds a client reference now: a reservation that stands, lapsed ones excepted.
@@ -253,10 +275,6 @@ impl<'a> World<'a> {
     /// could make the difference to `needed`.
     pub(super) fn headroom(&mut self, sku: SkuId, policy: &Policy, needed: i64) -> i64 {
         let reservable = self.balance(sku).reservable(policy);
-        // What has no balance row is not counted, so none of it can be promised, whatever the tolerance.
-        if !self.shelves.contains_key(&sku) {
-            return reservable.min(0);
-        }
         if reservable >= needed || self.balance(sku).held == 0 {
             return reservable;
         }
@@ -332,16 +350,23 @@ impl<'a> World<'a> {
         );
     }
 
-    /// Posts one balance change: the only place where a balance moves.
+    /// Posts one balance change: the only place where a balance moves. The first claim on what was never received here (a
+    /// pre-order, within the oversell tolerance) opens the shelf; there was no row to lock, so of two that open one at
+    /// once the ledger's key lets the first through, and the other starts over.
     pub(super) fn post_for(&mut self, client: ClientId, sku: SkuId, kind: EntryKind, posting: Posting) {
-        let Some(shelf) = self.shelves.get_mut(&sku) else { return };
+        let shelf = self.shelves.entry(sku).or_insert_with(|| {
+            self.changes.first_claimed.insert(sku);
+            Shelf { balance: Balance::default(), opened_at: self.now, next_expires_date: None }
+        });
         let before = shelf.balance;
         shelf.balance = before.after(posting.delta);
         let after = shelf.balance;
         self.touched.insert(sku);
         let (was, is) = (before.oversold(), after.oversold());
         if is > was {
-            self.changes.oversells.push(OversellMove::Open { sku, line: posting.line, quantity: is - was });
+            // A line has one oversell: the one of its opening. What a void brings back belongs to the shelf.
+            let line = posting.line.filter(|_| kind != EntryKind::Void);
+            self.changes.oversells.push(OversellMove::Open { sku, line, quantity: is - was });
         } else if is < was {
             self.changes.oversells.push(OversellMove::Resolve { sku, preferred: posting.line, quantity: was - is });
         }
@@ -354,6 +379,7 @@ impl<'a> World<'a> {
             line: posting.line,
             closes_line: posting.closes_line,
             lot: posting.lot,
+            shipment: posting.shipment,
             reason: posting.reason,
             client,
         });
@@ -361,17 +387,19 @@ impl<'a> World<'a> {
 
     pub(super) fn record_lot(&mut self, lot: LotRecord) {
         self.put_lot(lot.clone());
-        // A count later in this batch writes it off with the others.
-        self.open_lots.entry(lot.sku).or_default().push((lot.id.uuid, lot.remaining));
-        self.changes.lots.push(lot);
+        // What is decided later in this batch finds it with the others.
+        self.put_open_lot(lot.clone());
+        if lot.status == LotStatus::Available {
+            self.expects_expiry(lot.sku, lot.received.expires_date);
+        }
+        let booked_on = self.booked_on(lot.received.received_date);
+        self.changes.lots.push((lot, booked_on));
     }
 
-    pub(super) fn record_opening(&mut self, sku: SkuId, written_off: Vec<(Uuid, i64)>) {
+    pub(super) fn record_opening(&mut self, sku: SkuId) {
         if let Some(shelf) = self.shelves.get_mut(&sku) {
             shelf.opened_at = self.now;
         }
-        self.open_lots.remove(&sku);
-        self.changes.written_off.extend(written_off);
         self.changes.opened.push(sku);
     }
 
@@ -385,6 +413,7 @@ impl<'a> World<'a> {
                 Mark::Made => self.changes.made.push(reservation),
             }
         }
+        self.changes.goods = self.goods.changes;
         self.changes.changed.sort_unstable_by_key(|r| r.id);
         // Two instances that insert the same references must do so in the same order, or they could wait in a circle.
         self.changes.made.sort_unstable_by(|a, b| (&a.client_reference, a.id).cmp(&(&b.client_reference, b.id)));

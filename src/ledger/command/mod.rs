@@ -7,6 +7,12 @@ use rust_decimal::Decimal;
 
 use crate::ids::{LotId, ReservationId};
 
+mod goods;
+
+pub use goods::{
+    Act, ExpireLots, LotAct, Return, ReturnLine, Ship, ShipLine, TransferIn, VoidShipment,
+};
+
 /// One command; every change of a balance is one of these.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -24,6 +30,46 @@ pub enum Command {
     Receive(Box<Receive>),
     /// Count a shelf whose tracking was switched on again.
     OpeningCount(Box<OpeningCount>),
+    /// Units physically left.
+    Ship(Box<Ship>),
+    /// A shipment did not leave after all.
+    VoidShipment(Box<VoidShipment>),
+    /// Units came back.
+    Return(Box<Return>),
+    /// Operations do something to a lot.
+    LotAct(Box<LotAct>),
+    /// Units arrive from another pool.
+    TransferIn(Box<TransferIn>),
+    /// Lots past their expiry go off sale; from housekeeping and reads.
+    ExpireLots(ExpireLots),
+}
+
+impl Command {
+    /// The word in metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hold(_) => "hold",
+            Self::Commit(_) => "commit",
+            Self::Release(_) => "release",
+            Self::Extend(_) => "extend",
+            Self::Expire(_) => "expire",
+            Self::Receive(_) => "receive",
+            Self::OpeningCount(_) => "opening_count",
+            Self::Ship(_) => "ship",
+            Self::VoidShipment(_) => "void_shipment",
+            Self::Return(_) => "return",
+            Self::LotAct(act) => match act.act {
+                Act::Quarantine => "quarantine",
+                Act::Unquarantine => "unquarantine",
+                Act::WriteOff { .. } => "write_off",
+                Act::Revalue { .. } => "revalue",
+                Act::TransferOut { .. } => "transfer_out",
+            },
+            Self::TransferIn(_) => "transfer_in",
+            Self::ExpireLots(_) => "expire_lots",
+        }
+    }
 }
 
 /// Asks for units of one or many SKUs of one pool, all or nothing unless partial is allowed.
@@ -92,7 +138,8 @@ pub struct Commit {
     pub id: ReservationId,
     /// The order.
     pub order_ref: String,
-    /// What the order owns of each line in the end, counting earlier commits; `None`: everything held.
+    /// What the order owns of each line in the end, counting earlier commits; `None`: everything held, and what has
+    /// lapsed.
     pub lines: Option<Vec<LineQuantity>>,
     /// What becomes of the rest.
     pub remainder: Remainder,

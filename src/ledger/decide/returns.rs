@@ -1,0 +1,238 @@
+//! `return`: units came back. They become lots of their own, at the cost and with the expiry they left with, last out
+//! first; off sale until somebody has looked at them, unless the caller has.
+
+use rust_decimal::Decimal;
+
+use super::{receive, ship};
+use crate::ids::{ClientId, LotId, SkuId};
+use crate::ledger::command::{Receive, Return, ReturnLine};
+use crate::ledger::entry::EntryKind;
+use crate::ledger::goods::{
+    LineChange, ReturnLineRecord, ReturnRecord, ReturnedLot, ShipmentLineRecord, ShipmentLineRef,
+};
+use crate::ledger::outcome::{ExceedsShipped, LotRecord, Outcome, Refusal, Returned, Rule, Violation};
+use crate::ledger::world::World;
+
+/// Why a returned lot is off sale.
+const INSPECTION: &str = "returned, to be inspected";
+
+pub(super) fn decide(world: &mut World<'_>, client: ClientId, back: &Return) -> Outcome {
+    let known = world.recorded_return(&back.source, &back.source_ref).cloned();
+    let recorded = |line: &ReturnLine| {
+        known.as_ref().and_then(|known| known.lines.iter().find(|own| own.line_ref == line.line_ref)).cloned()
+    };
+    let new: Vec<(usize, &ReturnLine)> =
+        back.lines.iter().enumerate().filter(|(_, line)| recorded(line).is_none()).collect();
+    let differing = back
+        .lines
+        .iter()
+        .filter(|line| {
+            recorded(line)
+                .is_some_and(|own| own.quantity != line.quantity || world.catalogue.sku_code(own.sku) != line.sku)
+        })
+        .map(|line| line.line_ref.clone())
+        .collect();
+    let violations: Vec<Violation> =
+        new.iter().filter_map(|(index, line)| violation(world, back, *index, line)).collect();
+    if !violations.is_empty() {
+        return Outcome::Refused(Refusal::Unprocessable(violations));
+    }
+    let exceeded = exceeded(world, back, &new);
+    if !exceeded.is_empty() {
+        return Outcome::Refused(Refusal::ExceedsShipped(exceeded));
+    }
+    if known.is_none() {
+        let record = ReturnRecord {
+            id: back.id,
+            source: back.source.clone(),
+            source_ref: back.source_ref.clone(),
+            order_ref: back.order_ref.clone(),
+            client,
+            recorded_at: world.now,
+            lines: Vec::new(),
+        };
+        world.goods_changes().returns.push(record.clone());
+        world.put_return(record);
+    }
+    for (_, line) in &new {
+        take_back(world, client, back, line);
+    }
+    match world.recorded_return(&back.source, &back.source_ref).cloned() {
+        Some(record) => Outcome::Returned(Box::new(Returned { record, recorded: !new.is_empty(), differing })),
+        None => Outcome::Refused(Refusal::ExceedsShipped(Vec::new())),
+    }
+}
+
+fn violation(world: &World<'_>, back: &Return, index: usize, line: &ReturnLine) -> Option<Violation> {
+    let sku = match ship::sku_at(world, index, &line.sku) {
+        Ok(sku) => sku,
+        Err(violation) => return Some(violation),
+    };
+    if let Some(shipped) = &line.shipped
+        && line_of(world, shipped).is_none()
+    {
+        let pointer = format!("/lines/{index}/shipment_line_ref");
+        return Some(Violation { pointer, rule: Rule::UnknownShipmentLine(shipped.line_ref.clone()) });
+    }
+    let of_shipment = sources(world, back, line).iter().map(|(_, units, _)| units).sum::<i64>();
+    let costless = of_shipment < line.quantity && line.cost.is_none() && world.newest_cost(sku).is_none();
+    costless.then(|| Violation { pointer: format!("/lines/{index}/unit_cost"), rule: Rule::UnknownCost })
+}
+
+fn line_of<'w>(world: &'w World<'_>, shipped: &ShipmentLineRef) -> Option<&'w ShipmentLineRecord> {
+    world.shipment(shipped.shipment)?.lines.iter().find(|own| own.line_ref == shipped.line_ref)
+}
+
+/// The shipment lines that the units are taken to come from, and how many of each: the named one, or those of the order,
+/// newest first. Only what has not come back counts.
+fn shipped_lines(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<(ShipmentLineRef, i64)> {
+    if let Some(shipped) = &line.shipped {
+        let returnable = line_of(world, shipped).map_or(0, ShipmentLineRecord::returnable);
+        return vec![(shipped.clone(), line.quantity.min(returnable))];
+    }
+    let Some(order_ref) = &back.order_ref else { return Vec::new() };
+    let mut of_order: Vec<(&ShipmentLineRecord, ShipmentLineRef)> = world
+        .shipments()
+        .filter(|shipment| shipment.order_ref.as_ref() == Some(order_ref))
+        .flat_map(|shipment| {
+            shipment.lines.iter().map(|own| {
+                (own, ShipmentLineRef { shipment: shipment.id.uuid, line_ref: own.line_ref.clone() })
+            })
+        })
+        .filter(|(own, _)| world.catalogue.sku_code(own.sku) == line.sku && own.returnable() > 0)
+        .collect();
+    of_order.sort_by(|a, b| (b.0.shipped_at, &b.1).cmp(&(a.0.shipped_at, &a.1)));
+    let mut left = line.quantity;
+    let mut taken = Vec::new();
+    for (own, reference) in of_order {
+        let units = left.min(own.returnable());
+        if units > 0 {
+            left -= units;
+            taken.push((reference, units));
+        }
+    }
+    taken
+}
+
+/// Lines that would bring back more than was shipped. A line without shipment and order is taken at its word.
+fn exceeded(world: &World<'_>, back: &Return, new: &[(usize, &ReturnLine)]) -> Vec<ExceedsShipped> {
+    let mut named: Vec<(usize, &ReturnLine, i64)> = Vec::new();
+    for (index, line) in new {
+        if line.shipped.is_none() && back.order_ref.is_none() {
+            continue;
+        }
+        // Lines of one request that name the same shipment line share what may come back of it.
+        let before: i64 = named
+            .iter()
+            .filter(|(_, other, _)| other.shipped == line.shipped && (line.shipped.is_some() || other.sku == line.sku))
+            .map(|(_, other, _)| other.quantity)
+            .sum();
+        let all = ReturnLine { quantity: i64::from(i32::MAX), ..(*line).clone() };
+        let returnable: i64 = shipped_lines(world, back, &all).iter().map(|(_, units)| units).sum();
+        named.push((*index, line, returnable - before));
+    }
+    named
+        .into_iter()
+        .filter(|(_, line, returnable)| line.quantity > *returnable)
+        .map(|(index, line, returnable)| ExceedsShipped {
+            index,
+            requested: line.quantity,
+            returnable: returnable.max(0),
+        })
+        .collect()
+}
+
+/// Where known units come from: lot, units and cost, last out first. Units of a line whose day is not closed, or that no
+/// lot covered, have no lot yet.
+fn sources(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<(LotId, i64, Decimal)> {
+    let mut found = Vec::new();
+    for (reference, units) in shipped_lines(world, back, line) {
+        let Some(own) = line_of(world, &reference) else { continue };
+        // What came back of another SKU than was shipped never had that cost.
+        if world.catalogue.sku_code(own.sku) != line.sku {
+            continue;
+        }
+        let (mut skip, mut left) = (own.returned, units);
+        for (lot, quantity, unit_cost) in own.net_depletions().into_iter().rev() {
+            let skipped = skip.min(quantity);
+            skip -= skipped;
+            let taken = left.min(quantity - skipped);
+            if taken > 0 {
+                left -= taken;
+                found.push((LotId { pool: world.pool, uuid: lot }, taken, unit_cost));
+            }
+        }
+    }
+    found
+}
+
+fn take_back(world: &mut World<'_>, client: ClientId, back: &Return, line: &ReturnLine) {
+    let Some(sku) = world.catalogue.sku_by_code(&line.sku).map(|sku| sku.id) else { return };
+    let sources = sources(world, back, line);
+    let shipped = shipped_lines(world, back, line);
+    let mut lots = Vec::new();
+    let mut left = line.quantity;
+    for (source, quantity, unit_cost) in sources {
+        left -= quantity;
+        let lot = returned_lot(world, client, back, line, sku, quantity, Some((source, unit_cost)));
+        lots.extend(lot.map(|lot| shelve(world, client, line, lot)));
+    }
+    if left > 0 {
+        let lot = returned_lot(world, client, back, line, sku, left, None);
+        lots.extend(lot.map(|lot| shelve(world, client, line, lot)));
+    }
+    for (reference, units) in &shipped {
+        world.change_line(reference, LineChange { returned: *units, ..LineChange::default() });
+    }
+    let record = ReturnLineRecord {
+        line_ref: line.line_ref.clone(),
+        sku,
+        quantity: line.quantity,
+        shipped: line.shipped.clone().or_else(|| shipped.first().map(|(reference, _)| reference.clone())),
+        lots,
+    };
+    world.add_return_line(&back.source, &back.source_ref, record);
+}
+
+fn shelve(world: &mut World<'_>, client: ClientId, line: &ReturnLine, lot: LotRecord) -> ReturnedLot {
+    let returned = ReturnedLot { lot: lot.id, source_lot: lot.source_lot, quantity: lot.remaining };
+    receive::put_on_shelf(world, client, lot, EntryKind::Return, line.quarantine.then_some(INSPECTION));
+    returned
+}
+
+/// A lot of returned units. Where their own lot is unknown the cost is the caller's, or else provisional: that of the
+/// newest lot.
+fn returned_lot(
+    world: &World<'_>,
+    client: ClientId,
+    back: &Return,
+    line: &ReturnLine,
+    sku: SkuId,
+    quantity: i64,
+    source: Option<(LotId, Decimal)>,
+) -> Option<LotRecord> {
+    let of = source.and_then(|(lot, _)| world.lot(lot.uuid));
+    let (unit_cost, currency, provisional) = match (source, of, &line.cost) {
+        (Some((_, unit_cost)), Some(of), _) => (unit_cost, of.received.currency.clone(), of.cost_provisional),
+        (_, _, Some((unit_cost, currency))) => (*unit_cost, currency.clone(), false),
+        _ => world.newest_cost(sku).map(|(unit_cost, currency)| (unit_cost, currency, true))?,
+    };
+    let id = LotId::new(world.pool);
+    let receive = Receive {
+        id,
+        sku: line.sku.clone(),
+        lot_code: of.map_or_else(|| format!("return {}", back.source_ref), |of| of.received.lot_code.clone()),
+        quantity,
+        unit_cost,
+        currency,
+        received_date: world.today(),
+        expires_date: of.and_then(|of| of.received.expires_date),
+        source: back.source.clone(),
+        source_ref: None,
+    };
+    Some(LotRecord {
+        cost_provisional: provisional,
+        source_lot: source.map(|(lot, _)| lot),
+        ..receive::record_of(world, client, sku, &receive, "return")
+    })
+}

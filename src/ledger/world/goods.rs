@@ -1,0 +1,458 @@
+//! The goods of a world: lots, what shipped of them, and what is open. A balance still moves in one place only,
+//! [`World::post_for`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::{HOUSE, Posting, World};
+use crate::catalog::DepletionOrder;
+use crate::ids::{ClientId, LotId, SkuId};
+use crate::ledger::balance::Delta;
+use crate::ledger::entry::EntryKind;
+use crate::ledger::goods::{
+    Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy,
+    OpenShortage, PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
+};
+use crate::ledger::outcome::LotRecord;
+use crate::lots::fifo;
+
+/// Lots, shipments and returns of a world.
+#[derive(Debug, Default)]
+pub(super) struct Goods {
+    pub first_open_date: Option<NaiveDate>,
+    pub lots: BTreeMap<Uuid, LotRecord>,
+    pub pending: HashMap<SkuId, Vec<PendingUnits>>,
+    pub discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
+    pub shortages: HashMap<SkuId, Vec<OpenShortage>>,
+    pub shipments: BTreeMap<Uuid, ShipmentRecord>,
+    pub returns: HashMap<(String, String), ReturnRecord>,
+    pub departures: HashMap<Uuid, i64>,
+    pub changes: GoodsChanges,
+}
+
+impl World<'_> {
+    /// Puts in the day after the last one that was closed.
+    pub fn put_first_open_date(&mut self, date: Option<NaiveDate>) {
+        self.goods.first_open_date = date;
+    }
+
+    /// Puts in a locked lot. All lots with something left of a SKU must be put in where an act needs to know what is
+    /// physically there of one of them.
+    pub fn put_open_lot(&mut self, lot: LotRecord) {
+        self.goods.lots.insert(lot.id.uuid, lot);
+    }
+
+    /// Puts in what left the shelf of a SKU and no lot yet.
+    pub fn put_pending(&mut self, sku: SkuId, pending: Vec<PendingUnits>) {
+        self.goods.pending.insert(sku, pending);
+    }
+
+    /// Puts in the open discrepancies of a SKU, oldest first.
+    pub fn put_discrepancies(&mut self, sku: SkuId, open: Vec<OpenDiscrepancy>) {
+        self.goods.discrepancies.insert(sku, open);
+    }
+
+    /// Puts in the open lot shortages of a SKU, oldest first.
+    pub fn put_shortages(&mut self, sku: SkuId, open: Vec<OpenShortage>) {
+        self.goods.shortages.insert(sku, open);
+    }
+
+    /// Puts in a recorded shipment with all that hangs on its lines.
+    pub fn put_shipment(&mut self, shipment: ShipmentRecord) {
+        self.goods.shipments.insert(shipment.id.uuid, shipment);
+    }
+
+    /// Puts in a recorded return.
+    pub fn put_return(&mut self, record: ReturnRecord) {
+        self.goods.returns.insert((record.source.clone(), record.source_ref.clone()), record);
+    }
+
+    /// Puts in units that a transfer took out of its source before.
+    pub fn put_departure(&mut self, transfer: Uuid, quantity: i64) {
+        self.goods.departures.insert(transfer, quantity);
+    }
+
+    /// The local day of the pool.
+    pub(in crate::ledger) fn today(&self) -> NaiveDate {
+        self.local_date(self.now)
+    }
+
+    pub(in crate::ledger) fn local_date(&self, at: chrono::DateTime<chrono::Utc>) -> NaiveDate {
+        let zone = self.catalogue.pool(self.pool).map_or(chrono_tz::UTC, |pool| pool.time_zone);
+        at.with_timezone(&zone).date_naive()
+    }
+
+    /// The day on which something of `date` is booked: a closed day is never re-opened, and no day is booked ahead.
+    pub(in crate::ledger) fn booked_on(&self, date: NaiveDate) -> NaiveDate {
+        let date = date.min(self.today());
+        self.goods.first_open_date.map_or(date, |first| date.max(first))
+    }
+
+    pub(in crate::ledger) fn lot(&self, id: Uuid) -> Option<&LotRecord> {
+        self.goods.lots.get(&id)
+    }
+
+    /// The lot as it now stands.
+    pub(in crate::ledger) fn lot_record(&self, id: LotId) -> Option<LotRecord> {
+        self.lot(id.uuid).cloned()
+    }
+
+    /// Cost and currency of the newest lot that is known of `sku`.
+    pub(in crate::ledger) fn newest_cost(&self, sku: SkuId) -> Option<(Decimal, String)> {
+        self.lots_of(sku)
+            .max_by_key(|lot| (lot.received.received_date, lot.recorded_at, lot.id))
+            .map(|lot| (lot.received.unit_cost, lot.received.currency.clone()))
+    }
+
+    pub(in crate::ledger) fn lots_of(&self, sku: SkuId) -> impl Iterator<Item = &LotRecord> {
+        self.goods.lots.values().filter(move |lot| lot.sku == sku)
+    }
+
+    pub(in crate::ledger) fn shipment(&self, id: Uuid) -> Option<&ShipmentRecord> {
+        self.goods.shipments.get(&id)
+    }
+
+    pub(in crate::ledger) fn shipments(&self) -> impl Iterator<Item = &ShipmentRecord> {
+        self.goods.shipments.values()
+    }
+
+    pub(in crate::ledger) fn shipment_by_source_ref(&self, source: &str, source_ref: &str) -> Option<&ShipmentRecord> {
+        self.shipments().find(|shipment| shipment.source == source && shipment.source_ref == source_ref)
+    }
+
+    pub(in crate::ledger) fn recorded_return(&self, source: &str, source_ref: &str) -> Option<&ReturnRecord> {
+        self.goods.returns.get(&(source.to_owned(), source_ref.to_owned()))
+    }
+
+    pub(in crate::ledger) fn departed(&self, transfer: Uuid) -> Option<i64> {
+        self.goods.departures.get(&transfer).copied()
+    }
+
+    pub(in crate::ledger) fn goods_changes(&mut self) -> &mut GoodsChanges {
+        &mut self.goods.changes
+    }
+
+    pub(in crate::ledger) fn note_departure(&mut self, transfer: Uuid, quantity: i64) {
+        self.goods.departures.insert(transfer, quantity);
+    }
+
+    /// Changes a recorded line, in memory and in what is to be written.
+    pub(in crate::ledger) fn change_line(&mut self, line: &ShipmentLineRef, change: LineChange) {
+        let now = self.now;
+        if let Some(own) = self
+            .goods
+            .shipments
+            .get_mut(&line.shipment)
+            .and_then(|shipment| shipment.lines.iter_mut().find(|own| own.line_ref == line.line_ref))
+        {
+            own.covered += change.covered;
+            own.depleted += change.depleted;
+            own.returned += change.returned;
+            if change.voided {
+                own.voided_at = Some(now);
+            }
+        }
+        self.goods.changes.lines.push((line.clone(), change));
+    }
+
+    /// Units of each lot of `sku` that are on the shelf and for sale: what it has left, less what is quarantined of
+    /// it, less what shipped and will be taken from it when the day is closed.
+    pub(in crate::ledger) fn present(&self, sku: SkuId) -> HashMap<Uuid, i64> {
+        let lots: Vec<fifo::Lot> = self.lots_of(sku).map(fifo_lot).collect();
+        let pending: Vec<fifo::Line> = self.goods.pending.get(&sku).into_iter().flatten().map(fifo_line).collect();
+        let present = fifo::present(&lots, &pending, self.depletion_order(sku));
+        lots.iter().zip(present).map(|(lot, units)| (lot.id, units - lot.quarantined)).collect()
+    }
+
+    fn depletion_order(&self, sku: SkuId) -> DepletionOrder {
+        self.catalogue
+            .sku(sku)
+            .and_then(|sku| self.catalogue.policy(sku))
+            .map_or(DepletionOrder::Fifo, |policy| policy.depletion_order)
+    }
+
+    /// Moves a lot, in memory and in what is to be written.
+    pub(in crate::ledger) fn move_lot(&mut self, step: LotMove) {
+        if let Some(lot) = self.goods.lots.get_mut(&step.lot) {
+            lot.remaining += step.quantity;
+            lot.quarantined += step.quarantined;
+            if let Some((status, reason)) = &step.status {
+                (lot.status, lot.quarantine_reason) = (*status, reason.clone());
+            }
+            if let Some((unit_cost, _)) = step.revalued {
+                lot.received.unit_cost = unit_cost;
+                lot.cost_provisional = false;
+            }
+        }
+        self.goods.changes.moves.push(step);
+    }
+
+    /// Units that came onto the shelf cover what had left without being there, oldest first; what lots lacked for a
+    /// closed day is then taken from `lot`.
+    pub(in crate::ledger) fn settle(&mut self, client: ClientId, sku: SkuId, lot: Option<Uuid>) {
+        let mut open = self.goods.discrepancies.remove(&sku).unwrap_or_default();
+        for discrepancy in &mut open {
+            let balance = self.balance(sku);
+            let units = discrepancy.open.min(balance.on_hand - balance.quarantined);
+            if units <= 0 {
+                continue;
+            }
+            discrepancy.open -= units;
+            self.post_for(
+                client,
+                sku,
+                EntryKind::Settle,
+                Posting {
+                    delta: Delta { on_hand: -units, ..Delta::default() },
+                    shipment: Some(discrepancy.line.shipment),
+                    reason: Some("shipped before it was on hand".to_owned()),
+                    ..Posting::default()
+                },
+            );
+            self.change_line(&discrepancy.line, LineChange { covered: units, ..LineChange::default() });
+            let closing = Closing { settled: units, voided: 0 };
+            self.goods.changes.closed_discrepancies.push((discrepancy.id, closing));
+            let today = self.today();
+            let short = self.goods.shortages.get_mut(&sku);
+            match short.into_iter().flatten().find(|shortage| shortage.line == discrepancy.line) {
+                Some(shortage) => shortage.covered_undepleted += units,
+                None => self.goods.pending.entry(sku).or_default().push(PendingUnits {
+                    lot: None,
+                    shipped_date: today,
+                    quantity: units,
+                }),
+            }
+        }
+        open.retain(|discrepancy| discrepancy.open > 0);
+        self.goods.discrepancies.insert(sku, open);
+        if let Some(lot) = lot {
+            self.settle_shortages(client, sku, lot);
+        }
+    }
+
+    fn settle_shortages(&mut self, client: ClientId, sku: SkuId, lot: Uuid) {
+        let mut open = self.goods.shortages.remove(&sku).unwrap_or_default();
+        let today = self.today();
+        for shortage in &mut open {
+            let Some(from) = self.lot(lot).filter(|lot| lot.status == LotStatus::Available) else { break };
+            let unit_cost = from.received.unit_cost;
+            let units = shortage.open.min(shortage.covered_undepleted).min(from.remaining - from.quarantined);
+            if units <= 0 {
+                continue;
+            }
+            shortage.open -= units;
+            shortage.covered_undepleted -= units;
+            shortage.newest_depletion += 1;
+            self.move_lot(LotMove {
+                lot,
+                kind: LotMoveKind::ShortageSettlement,
+                source_ref: Some(shortage.line.to_string()),
+                quantity: -units,
+                quarantined: 0,
+                status: None,
+                revalued: None,
+                reason: None,
+                shipment: Some(shortage.line.shipment),
+                business_date: today,
+                client,
+            });
+            self.goods.changes.depletions.push(NewDepletion {
+                line: shortage.line.clone(),
+                n: shortage.newest_depletion,
+                kind: "settlement",
+                sku,
+                lot,
+                quantity: units,
+                unit_cost,
+                cost_date: today,
+            });
+            self.change_line(&shortage.line, LineChange { depleted: units, ..LineChange::default() });
+            let closing = Closing { settled: units, voided: 0 };
+            self.goods.changes.closed_shortages.push((shortage.line.clone(), closing));
+        }
+        open.retain(|shortage| shortage.open > 0);
+        self.goods.shortages.insert(sku, open);
+    }
+
+    /// Voids what is open of a line; its units never left.
+    pub(in crate::ledger) fn void_open(&mut self, sku: SkuId, line: &ShipmentLineRef) {
+        if let Some(open) = self.goods.discrepancies.get_mut(&sku)
+            && let Some(at) = open.iter().position(|discrepancy| discrepancy.line == *line)
+        {
+            let gone = open.remove(at);
+            self.goods.changes.closed_discrepancies.push((gone.id, Closing { settled: 0, voided: gone.open }));
+        }
+        if let Some(open) = self.goods.shortages.get_mut(&sku)
+            && let Some(at) = open.iter().position(|shortage| shortage.line == *line)
+        {
+            let gone = open.remove(at);
+            self.goods.changes.closed_shortages.push((gone.line, Closing { settled: 0, voided: gone.open }));
+        }
+    }
+
+    /// Remembers units that have just left the shelf.
+    pub(in crate::ledger) fn add_pending(&mut self, sku: SkuId, units: PendingUnits) {
+        self.goods.pending.entry(sku).or_default().push(units);
+    }
+
+    /// Forgets the units of a line that never left, where no lot has been depleted for it.
+    pub(in crate::ledger) fn drop_pending(&mut self, line: &ShipmentLineRecord) {
+        let units = line.covered - line.depleted;
+        if units > 0 {
+            let (lot, shipped_date) = (line.lot, line.shipped_date);
+            self.add_pending(line.sku, PendingUnits { lot, shipped_date, quantity: -units });
+            let pending = self.goods.pending.remove(&line.sku).unwrap_or_default();
+            self.goods.pending.insert(line.sku, sum_pending(pending));
+        }
+    }
+
+    /// Adds a line to a shipment, in memory and in what is to be written.
+    pub(in crate::ledger) fn add_shipment_line(&mut self, shipment: Uuid, line: ShipmentLineRecord) {
+        if let Some(own) = self.goods.shipments.get_mut(&shipment) {
+            own.lines.push(line.clone());
+            own.lines.sort_by(|a, b| a.line_ref.cmp(&b.line_ref));
+        }
+        self.goods.changes.new_lines.push((shipment, line));
+    }
+
+    /// Adds a line to a return, in memory and in what is to be written.
+    pub(in crate::ledger) fn add_return_line(&mut self, source: &str, source_ref: &str, line: ReturnLineRecord) {
+        if let Some(own) = self.goods.returns.get_mut(&(source.to_owned(), source_ref.to_owned())) {
+            self.goods.changes.return_lines.push((own.id.uuid, line.clone()));
+            own.lines.push(line);
+            own.lines.sort_by(|a, b| a.line_ref.cmp(&b.line_ref));
+        }
+    }
+
+    /// Remembers an open discrepancy that was just made.
+    pub(in crate::ledger) fn open_discrepancy(&mut self, sku: SkuId, discrepancy: OpenDiscrepancy) {
+        self.goods.changes.discrepancies.push((discrepancy.clone(), sku));
+        self.goods.discrepancies.entry(sku).or_default().push(discrepancy);
+    }
+
+    /// Takes every lot off sale that is past its expiry, on every shelf that says it has one.
+    pub(in crate::ledger) fn expire_due_lots(&mut self) {
+        let today = self.today();
+        let mut due: Vec<SkuId> = self
+            .shelves
+            .iter()
+            .filter(|(_, shelf)| shelf.next_expires_date.is_some_and(|date| date <= today))
+            .map(|(sku, _)| *sku)
+            .collect();
+        due.sort_unstable();
+        for sku in due {
+            self.expire_lots(sku, today);
+        }
+    }
+
+    fn expire_lots(&mut self, sku: SkuId, today: NaiveDate) {
+        let present = self.present(sku);
+        let past: Vec<Uuid> = self
+            .lots_of(sku)
+            .filter(|lot| lot.status == LotStatus::Available && lot.received.expires_date.is_some_and(|date| date <= today))
+            .map(|lot| lot.id.uuid)
+            .collect();
+        for lot in past {
+            let units = present.get(&lot).copied().unwrap_or(0);
+            self.take_off_sale(HOUSE, sku, lot, units, LotStatus::Expired, "expired");
+        }
+        let next = self
+            .lots_of(sku)
+            .filter(|lot| lot.status == LotStatus::Available)
+            .filter_map(|lot| lot.received.expires_date)
+            .min();
+        self.set_next_expiry(sku, next);
+    }
+
+    /// Quarantines `units` of a lot and gives it a status that says so.
+    pub(in crate::ledger) fn take_off_sale(
+        &mut self,
+        client: ClientId,
+        sku: SkuId,
+        lot: Uuid,
+        units: i64,
+        status: LotStatus,
+        reason: &str,
+    ) {
+        let balance = self.balance(sku);
+        let units = units.min(balance.on_hand - balance.quarantined).max(0);
+        self.move_lot(LotMove {
+            lot,
+            kind: LotMoveKind::Quarantine,
+            source_ref: None,
+            quantity: 0,
+            quarantined: units,
+            status: Some((status, Some(reason.to_owned()))),
+            revalued: None,
+            reason: Some(reason.to_owned()),
+            shipment: None,
+            business_date: self.today(),
+            client,
+        });
+        self.post_for(
+            client,
+            sku,
+            EntryKind::Quarantine,
+            Posting {
+                delta: Delta { quarantined: units, ..Delta::default() },
+                lot: Some(lot),
+                reason: Some(reason.to_owned()),
+                ..Posting::default()
+            },
+        );
+    }
+
+    /// Makes sure that the shelf knows of a lot that expires.
+    pub(in crate::ledger) fn expects_expiry(&mut self, sku: SkuId, date: Option<NaiveDate>) {
+        let known = self.shelves.get(&sku).and_then(|shelf| shelf.next_expires_date);
+        if let Some(date) = date
+            && known.is_none_or(|known| date < known)
+        {
+            self.set_next_expiry(sku, Some(date));
+        }
+    }
+
+    fn set_next_expiry(&mut self, sku: SkuId, next: Option<NaiveDate>) {
+        if let Some(shelf) = self.shelves.get_mut(&sku)
+            && shelf.next_expires_date != next
+        {
+            shelf.next_expires_date = next;
+            self.goods.changes.next_expiry.push((sku, next));
+        }
+    }
+}
+
+fn sum_pending(pending: Vec<PendingUnits>) -> Vec<PendingUnits> {
+    let mut sums: BTreeMap<(NaiveDate, Option<Uuid>), i64> = BTreeMap::new();
+    for units in pending {
+        *sums.entry((units.shipped_date, units.lot)).or_default() += units.quantity;
+    }
+    let whole = |((shipped_date, lot), quantity)| PendingUnits { lot, shipped_date, quantity };
+    sums.into_iter().filter(|(_, quantity)| *quantity > 0).map(whole).collect()
+}
+
+fn fifo_lot(lot: &LotRecord) -> fifo::Lot {
+    fifo::Lot {
+        id: lot.id.uuid,
+        received_date: lot.received.received_date,
+        recorded_at: lot.recorded_at,
+        expires_date: lot.received.expires_date,
+        remaining: lot.remaining,
+        quarantined: lot.quarantined,
+    }
+}
+
+/// Days are fine enough to tell what is there: only the lines of one day compete, and they are one here.
+fn fifo_line(units: &PendingUnits) -> fifo::Line {
+    fifo::Line {
+        shipment: Uuid::nil(),
+        line_ref: "".into(),
+        lot: units.lot,
+        shipped_at: units.shipped_date.and_time(chrono::NaiveTime::MIN).and_utc(),
+        shipped_date: units.shipped_date,
+        quantity: units.quantity,
+    }
+}

@@ -1,0 +1,79 @@
+//! Lots past their expiry go off sale at the pool's local midnight. The write path does so itself for every SKU that it
+//! locks; here is who asks it to where nothing is being written: readers who see a due date, and housekeeping, which can
+//! be down without harm.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+
+use crate::app::App;
+use crate::catalog::Pool;
+use crate::ids::{PoolId, SkuId};
+use crate::ledger::command::{Command, ExpireLots};
+use crate::ledger::lanes::hint_of_sku;
+use crate::ledger::submission::Submission;
+use crate::ledger::world::HOUSE;
+
+const PAGE: i64 = 500;
+
+/// The local day in a pool, by this process' clock: good enough to ask, never to decide.
+#[must_use]
+pub fn today(app: &App, pool: PoolId) -> NaiveDate {
+    let now = app.clock.local_now();
+    let zone = app.catalogue.current().pool(pool).map_or(chrono_tz::UTC, |pool| pool.time_zone);
+    now.with_timezone(&zone).date_naive()
+}
+
+/// Has the lanes take due lots of these SKUs off sale; the number of those that answered.
+pub async fn expire(app: &Arc<App>, pool: PoolId, skus: &[SkuId]) -> usize {
+    let catalogue = app.catalogue.current();
+    let submissions = skus.iter().map(|sku| {
+        let submission = Submission {
+            client: HOUSE,
+            key: None,
+            pool,
+            request_id: "expiry".into(),
+            instance: "".into(),
+            command: Command::ExpireLots(ExpireLots { sku: *sku }),
+        };
+        app.lanes.submit(submission, hint_of_sku(&catalogue.sku_code(*sku)))
+    });
+    futures_util::future::join_all(submissions).await.into_iter().flatten().count()
+}
+
+/// One pass over every pool.
+///
+/// # Errors
+/// Database errors; what went off sale stays off sale.
+pub async fn sweep(app: &Arc<App>) -> sqlx::Result<()> {
+    let pools: Vec<Arc<Pool>> = app.catalogue.current().pools().cloned().collect();
+    for pool in pools {
+        let mut after = 0;
+        loop {
+            let due = find_due(app, pool.id, after).await?;
+            let Some(last) = due.last().copied() else { break };
+            after = last.0;
+            expire(app, pool.id, &due).await;
+        }
+    }
+    Ok(())
+}
+
+async fn find_due(app: &App, pool: PoolId, after: i64) -> sqlx::Result<Vec<SkuId>> {
+    let skus = sqlx::query_scalar!(
+        r#"
+        SELECT sku_id
+        FROM stock
+        WHERE pool_id = $1 AND sku_id > $2 AND next_expires_date <= $3
+        ORDER BY sku_id
+        LIMIT $4
+        "#,
+        pool.0,
+        after,
+        today(app, pool),
+        PAGE,
+    )
+    .fetch_all(&app.db)
+    .await?;
+    Ok(skus.into_iter().map(SkuId).collect())
+}
