@@ -1,7 +1,7 @@
 //! Holdfast: inventory reservations that never oversell, on Postgres.
 //!
 //! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
-//! [`availability`], [`catalog`] and [`keys`] hold a subject each; [`ledger`] is the one writer of stock. Dependencies
+//! [`availability`], [`snapshots`], [`catalog`] and [`keys`] hold a subject each; [`ledger`] is the one writer of stock. Dependencies
 //! point one way: routes → commands → (queries + pure core).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
@@ -21,4 +21,5 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod lots;
 pub mod reservations;
+pub mod snapshots;
 pub mod telemetry;

@@ -69,6 +69,8 @@ codes! {
     ClassNotFound = "class_not_found", NOT_FOUND, false;
     /// There is no such lot.
     LotNotFound = "lot_not_found", NOT_FOUND, false;
+    /// The day has not been closed.
+    SnapshotNotFound = "snapshot_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
     /// The path does not take this method.
@@ -95,6 +97,8 @@ codes! {
     OpeningCountRequired = "opening_count_required", CONFLICT, false;
     /// The shelf is open; there is no opening count to give.
     OpeningCountNotDue = "opening_count_not_due", CONFLICT, false;
+    /// An earlier day of the pool must be closed first.
+    EarlierDayOpen = "earlier_day_open", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
     /// A request with the same Idempotency-Key is still at work.
@@ -113,6 +117,8 @@ codes! {
     UnknownPool = "unknown_pool", UNPROCESSABLE_ENTITY, false;
     /// A class is not in the catalogue.
     UnknownClass = "unknown_class", UNPROCESSABLE_ENTITY, false;
+    /// The local day has not ended yet.
+    DayNotOver = "day_not_over", UNPROCESSABLE_ENTITY, false;
     /// A retired SKU takes no new holds.
     SkuRetired = "sku_retired", UNPROCESSABLE_ENTITY, false;
     /// An untracked SKU has no stock.

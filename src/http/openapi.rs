@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::http::code::Code;
 use crate::http::problem::{Problem, ProblemView};
 use crate::http::{edge, health};
-use crate::{availability, catalog, keys, lots, reservations};
+use crate::{availability, catalog, keys, lots, reservations, snapshots};
 
 mod codes;
 
@@ -39,6 +39,8 @@ pub use codes::codes_of;
         (name = "availability", description = "What is sellable now, and why"),
         (name = "stock", description = "The ledger"),
         (name = "lots", description = "Physical batches"),
+        (name = "snapshots", description = "The daily close"),
+        (name = "reports", description = "Cost of goods and valuation"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
         (name = "operations", description = "Health and metrics")
@@ -61,6 +63,8 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(reservations::routes::routes())
         .merge(availability::routes::routes())
         .merge(lots::routes::routes())
+        .merge(snapshots::routes::routes())
+        .merge(snapshots::reports::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
         .merge(health::routes())

@@ -53,7 +53,8 @@ pub struct LotView {
 }
 
 /// A decimal string with at least two decimals.
-fn money(amount: rust_decimal::Decimal) -> String {
+#[must_use]
+pub fn money(amount: rust_decimal::Decimal) -> String {
     let mut amount = amount.normalize();
     if amount.scale() < 2 {
         amount.rescale(2);

@@ -20,4 +20,5 @@ mod lots;
 mod races;
 mod reservations;
 mod scale;
+mod snapshots;
 mod surface;

@@ -63,13 +63,24 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "explain_availability" | "list_stock_entries" | "get_sku" => &[&[SkuNotFound]],
         "create_pool" | "create_class" => &[BODY, &[CodeInUse]],
         "create_sku" => &[BODY, &[CodeInUse, UnknownClass]],
+        "close_snapshot" => &[BODY, &[UnknownPool, DayNotOver, EarlierDayOpen]],
+        "get_snapshot" => &[&[SnapshotNotFound]],
+        "get_stock_history" => &[&[SkuNotFound]],
         "get_pool" => &[&[PoolNotFound]],
         "get_class" => &[&[ClassNotFound]],
         "change_pool" => &[BODY, EDIT, &[PoolNotFound]],
         "change_class" => &[BODY, EDIT, &[ClassNotFound]],
         "change_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
         "revoke_key" => &[&[KeyNotFound]],
-        "list_reservations" | "list_lots" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
+        "list_reservations"
+        | "list_lots"
+        | "list_pools"
+        | "list_classes"
+        | "list_skus"
+        | "list_keys"
+        | "list_snapshots"
+        | "get_cogs_report"
+        | "get_valuation_report" => &[],
         _ => return Vec::new(),
     };
     ANY.iter().chain(own.iter().copied().flatten()).copied().collect()
