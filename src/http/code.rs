@@ -73,6 +73,8 @@ codes! {
     ShipmentNotFound = "shipment_not_found", NOT_FOUND, false;
     /// There is no such return.
     ReturnNotFound = "return_not_found", NOT_FOUND, false;
+    /// The day has not been closed.
+    SnapshotNotFound = "snapshot_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
     /// There is no such repair plan.
@@ -111,6 +113,8 @@ codes! {
     ExceedsLot = "exceeds_lot", CONFLICT, false;
     /// The lot is past its expiry and does not go on sale again.
     LotExpired = "lot_expired", CONFLICT, false;
+    /// An earlier day of the pool must be closed first.
+    EarlierDayOpen = "earlier_day_open", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
     /// What a finding was made from is no longer so.
@@ -135,6 +139,8 @@ codes! {
     UnknownPool = "unknown_pool", UNPROCESSABLE_ENTITY, false;
     /// A class is not in the catalogue.
     UnknownClass = "unknown_class", UNPROCESSABLE_ENTITY, false;
+    /// The local day has not ended yet.
+    DayNotOver = "day_not_over", UNPROCESSABLE_ENTITY, false;
     /// A retired SKU takes no new holds.
     SkuRetired = "sku_retired", UNPROCESSABLE_ENTITY, false;
     /// An untracked SKU has no stock.

@@ -22,4 +22,5 @@ mod oversells;
 mod races;
 mod reservations;
 mod scale;
+mod snapshots;
 mod surface;
