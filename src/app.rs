@@ -46,6 +46,8 @@ pub struct Settings {
     pub pool_connections: u32,
     /// Sizes of the lanes.
     pub lanes: LaneSettings,
+    /// How much one transaction of a daily close takes on.
+    pub snapshots: crate::snapshots::Settings,
     /// How often background tasks run.
     pub intervals: Intervals,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             availability_staleness: Duration::from_secs(1),
             pool_connections: 10,
             lanes: LaneSettings::default(),
+            snapshots: crate::snapshots::Settings::default(),
             intervals: Intervals::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! Commands of the program: serve (the default), migrate, audit, keys.
+//! Commands of the program: serve (the default), migrate, audit, repair, keys.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use crate::db::embedded::{self, Embedded};
 use crate::{db, telemetry};
 
 mod keys;
+mod repair;
 mod serve;
 
 /// Inventory reservations that never oversell.
@@ -37,6 +38,11 @@ enum Subcommands {
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+    },
+    /// Find damage, and append what makes up for it.
+    Repair {
+        #[command(subcommand)]
+        command: repair::RepairCommand,
     },
     /// API keys.
     Keys {
@@ -80,6 +86,10 @@ async fn run(cli: Cli) -> ExitCode {
         Subcommands::Serve => exit(serve::serve(&cli.config).await),
         Subcommands::Migrate => exit(migrate(&cli.config).await),
         Subcommands::Audit { json } => match audit(&cli.config, json).await {
+            Ok(clean) => ExitCode::from(u8::from(!clean)),
+            Err(error) => exit(Err(error)),
+        },
+        Subcommands::Repair { command } => match repair::run(&cli.config, command).await {
             Ok(clean) => ExitCode::from(u8::from(!clean)),
             Err(error) => exit(Err(error)),
         },

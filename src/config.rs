@@ -73,6 +73,15 @@ pub struct Config {
     #[arg(long, env = "HOLDFAST_JOBS_INTERVAL_MS", default_value_t = 1000)]
     pub jobs_interval_ms: u64,
 
+    /// Most SKUs in one transaction of a daily close.
+    #[arg(long, env = "HOLDFAST_SNAPSHOT_CHUNK_SKUS", default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub snapshot_chunk_skus: u32,
+
+    /// Shipment lines after which a transaction of a daily close takes on no further SKU.
+    #[arg(long, env = "HOLDFAST_SNAPSHOT_CHUNK_LINES", default_value_t = 10_000)]
+    pub snapshot_chunk_lines: u32,
+
     /// How long answers are kept for replay, in days; at least 7.
     #[arg(long, env = "HOLDFAST_IDEMPOTENCY_RETENTION_DAYS", default_value_t = 14,
         value_parser = clap::value_parser!(u16).range(7..=365))]
@@ -105,6 +114,10 @@ impl Config {
                 queue: usize::try_from(self.lane_queue).unwrap_or(usize::MAX),
                 batch_max: usize::try_from(self.batch_max).unwrap_or(usize::MAX),
                 patience: Duration::from_secs(self.command_timeout_seconds),
+            },
+            snapshots: crate::snapshots::Settings {
+                chunk_skus: self.snapshot_chunk_skus.into(),
+                chunk_lines: self.snapshot_chunk_lines.into(),
             },
             intervals: crate::jobs::Intervals {
                 jobs: (self.jobs_interval_ms > 0).then(|| Duration::from_millis(self.jobs_interval_ms)),

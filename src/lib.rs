@@ -1,8 +1,9 @@
 //! Holdfast: inventory reservations that never oversell, on Postgres.
 //!
 //! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
-//! [`shipments`], [`oversells`], [`availability`], [`catalog`], [`keys`] and [`jobs`] hold a subject each; [`ledger`] is
-//! the one writer of stock. Dependencies point one way: routes → commands → (queries + pure core).
+//! [`shipments`], [`snapshots`], [`oversells`], [`availability`], [`catalog`], [`keys`] and [`jobs`] hold a subject each;
+//! [`ledger`] is the one writer of stock; [`repair`] is for the day when something did not add up. Dependencies point one
+//! way: routes → commands → (queries + pure core).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
 
@@ -21,6 +22,8 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod lots;
 pub mod oversells;
+pub mod repair;
 pub mod reservations;
 pub mod shipments;
+pub mod snapshots;
 pub mod telemetry;

@@ -9,7 +9,10 @@
 //! cargo bench                          every part but the long ones
 //! cargo bench -- --quick               the same in about a minute, one short round
 //! cargo bench -- hot lone              these parts
-//! cargo bench -- --all                 also full tables (5 million reservations), five steady minutes, a fresh start
+//! cargo bench -- --all                 also full tables (5 million reservations), five steady minutes, a fresh start,
+//!                                      a day of a million shipment lines, a year of closed days
+//! cargo bench -- big-day --lines 100000
+//! cargo bench -- year --days 40
 //! cargo bench -- --seconds 10 --rounds 5
 //! ```
 //!
@@ -22,6 +25,7 @@
 mod bare;
 mod cluster;
 mod cpu;
+mod days;
 mod fill;
 mod load;
 mod parts;
@@ -58,15 +62,19 @@ enum Part {
     Steady,
     /// The first minute on a freshly migrated database, against one after ANALYZE.
     Fresh,
+    /// Closing a day of a million shipment lines, against COPY of as many lot transactions.
+    BigDay,
+    /// Closing a day after a year of closed days, against the first.
+    Year,
 }
 
 const USUAL: [Part; 5] = [Part::Yardstick, Part::Lone, Part::Reads, Part::Hot, Part::Spread];
-const LONG: [Part; 3] = [Part::FullTable, Part::Fresh, Part::Steady];
+const LONG: [Part; 5] = [Part::FullTable, Part::Fresh, Part::Steady, Part::BigDay, Part::Year];
 
 /// Measures Holdfast against its yardsticks.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Parts to run; without any, all but the long ones (full-table, steady, fresh).
+    /// Parts to run; without any, all but the long ones (full-table, steady, fresh, big-day, year).
     #[arg(value_enum)]
     parts: Vec<Part>,
     /// Run the long parts too.
@@ -84,6 +92,12 @@ struct Arguments {
     /// Reservations in full tables (default 5,000,000; 200,000 with --quick).
     #[arg(long, value_parser = clap::value_parser!(i64).range(100..))]
     rows: Option<i64>,
+    /// Shipment lines of the big day (default 1,000,000; 100,000 with --quick).
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..))]
+    lines: Option<u64>,
+    /// Days that are closed one after another (default 366; 20 with --quick).
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=1000))]
+    days: Option<u64>,
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -112,6 +126,8 @@ impl Arguments {
             measured: Duration::from_secs(self.seconds.unwrap_or(seconds).max(1)),
             minute: Duration::from_secs(minute),
             rows: self.rows.unwrap_or(rows),
+            lines: self.lines.unwrap_or(if self.quick { 100_000 } else { 1_000_000 }),
+            days: self.days.unwrap_or(if self.quick { 20 } else { 366 }),
             threads: self.threads,
         }
     }
@@ -171,6 +187,12 @@ async fn measure(bench: &mut Bench, arguments: &Arguments) -> anyhow::Result<()>
                     bench.fresh().await?;
                 }
             }
+            Part::BigDay => {
+                for _ in 0..arguments.rounds() {
+                    bench.big_day().await?;
+                }
+            }
+            Part::Year => bench.year().await?,
             _ => bench.steady().await?,
         }
     }

@@ -38,6 +38,10 @@ pub struct Pace {
     pub minute: Duration,
     /// Reservations in full tables.
     pub rows: i64,
+    /// Shipment lines of the big day.
+    pub lines: u64,
+    /// Days that are closed one after another.
+    pub days: u64,
     /// Threads of the load generator.
     pub threads: usize,
 }

@@ -68,6 +68,14 @@ pub enum Subject {
     NeverAnalysed,
     /// A minute on the same after ANALYZE.
     Analysed,
+    /// Lot transactions by COPY, in one transaction.
+    CopiedMovements,
+    /// Shipment lines of one day, depleted by closing it.
+    ClosedDay,
+    /// The first days that a pool closes.
+    FirstDay,
+    /// Days that follow a year of closed days.
+    DayAfterAYear,
 }
 
 impl Subject {
@@ -87,6 +95,10 @@ impl Subject {
             Self::SteadyLast => "steady, last minute",
             Self::NeverAnalysed => "fresh, never analysed",
             Self::Analysed => "the same after ANALYZE",
+            Self::CopiedMovements => "lot transactions by COPY",
+            Self::ClosedDay => "lines of a day closed",
+            Self::FirstDay => "close, first days",
+            Self::DayAfterAYear => "close, after a year",
         }
     }
 }
@@ -100,7 +112,7 @@ enum Bound {
     MedianAtMost(f64),
 }
 
-const WANTED: [(Subject, Bound, Subject); 7] = [
+const WANTED: [(Subject, Bound, Subject); 9] = [
     (Subject::Hot, Bound::ThroughputAtLeast(12.0), Subject::YardstickHot),
     (Subject::Spread, Bound::ThroughputAtLeast(3.0), Subject::YardstickSpread),
     (Subject::Lone, Bound::MedianAtMost(1.5), Subject::YardstickLone),
@@ -108,6 +120,8 @@ const WANTED: [(Subject, Bound, Subject); 7] = [
     (Subject::FullTables, Bound::ThroughputAtLeast(0.9), Subject::EmptyTables),
     (Subject::SteadyLast, Bound::ThroughputAtLeast(0.95), Subject::SteadyBest),
     (Subject::NeverAnalysed, Bound::ThroughputAtLeast(0.9), Subject::Analysed),
+    (Subject::ClosedDay, Bound::ThroughputAtLeast(0.5), Subject::CopiedMovements),
+    (Subject::DayAfterAYear, Bound::MedianAtMost(1.2), Subject::FirstDay),
 ];
 
 /// All samples of one subject at one number of connections, by round.

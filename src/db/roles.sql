@@ -33,6 +33,9 @@ BEGIN
     GRANT UPDATE (settled_quantity, voided_quantity, closed_at) ON discrepancies, lot_shortages TO holdfast_app;
     GRANT UPDATE (status, closed_at) ON snapshots, transfers TO holdfast_app;
     GRANT UPDATE (resolved_quantity, resolved_at) ON oversells TO holdfast_app;
+    -- What was repaired stays written; a plan grows while it is being made.
+    GRANT INSERT ON repairs TO holdfast_app;
+    GRANT INSERT, UPDATE (cursor, complete, plan, updated_at) ON repair_plans TO holdfast_app;
     -- Slots of jobs move forward; old ones are purged.
     GRANT INSERT, DELETE ON job_slots TO holdfast_app;
     GRANT UPDATE (

@@ -73,8 +73,12 @@ codes! {
     ShipmentNotFound = "shipment_not_found", NOT_FOUND, false;
     /// There is no such return.
     ReturnNotFound = "return_not_found", NOT_FOUND, false;
+    /// The day has not been closed.
+    SnapshotNotFound = "snapshot_not_found", NOT_FOUND, false;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND, false;
+    /// There is no such repair plan.
+    RepairPlanNotFound = "repair_plan_not_found", NOT_FOUND, false;
     /// There is no such job.
     JobNotFound = "job_not_found", NOT_FOUND, false;
     /// The path does not take this method.
@@ -109,8 +113,12 @@ codes! {
     ExceedsLot = "exceeds_lot", CONFLICT, false;
     /// The lot is past its expiry and does not go on sale again.
     LotExpired = "lot_expired", CONFLICT, false;
+    /// An earlier day of the pool must be closed first.
+    EarlierDayOpen = "earlier_day_open", CONFLICT, false;
     /// The code is taken.
     CodeInUse = "code_in_use", CONFLICT, false;
+    /// What a finding was made from is no longer so.
+    EvidenceStale = "evidence_stale", CONFLICT, false;
     /// The slot is not due, or not the next one of its job.
     SlotNotDue = "slot_not_due", CONFLICT, false;
     /// Another slot of the job is waiting or at work.
@@ -131,6 +139,8 @@ codes! {
     UnknownPool = "unknown_pool", UNPROCESSABLE_ENTITY, false;
     /// A class is not in the catalogue.
     UnknownClass = "unknown_class", UNPROCESSABLE_ENTITY, false;
+    /// The local day has not ended yet.
+    DayNotOver = "day_not_over", UNPROCESSABLE_ENTITY, false;
     /// A retired SKU takes no new holds.
     SkuRetired = "sku_retired", UNPROCESSABLE_ENTITY, false;
     /// An untracked SKU has no stock.

@@ -16,4 +16,5 @@ pub mod problem;
 pub mod query;
 pub mod server;
 pub mod submit;
+pub mod table;
 pub mod violations;

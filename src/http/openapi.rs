@@ -17,7 +17,7 @@ use crate::http::code::Code;
 use crate::http::edge::Edge;
 use crate::http::health;
 use crate::http::problem::{Problem, ProblemView};
-use crate::{availability, catalog, jobs, keys, lots, oversells, reservations, shipments};
+use crate::{availability, catalog, jobs, keys, lots, oversells, repair, reservations, shipments, snapshots};
 
 mod codes;
 
@@ -40,9 +40,12 @@ pub use codes::codes_of;
         (name = "stock", description = "The ledger, and what it cannot cover"),
         (name = "lots", description = "Physical batches"),
         (name = "shipments", description = "What left, what came back, what does not add up"),
+        (name = "snapshots", description = "The daily close"),
+        (name = "reports", description = "Cost of goods and valuation"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
         (name = "jobs", description = "What runs at a time, and how it went"),
+        (name = "repair", description = "What is damaged, and what makes up for it"),
         (name = "operations", description = "Health and metrics")
     )
 )]
@@ -65,8 +68,11 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(oversells::routes::routes())
         .merge(lots::routes::routes())
         .merge(shipments::routes::routes())
+        .merge(snapshots::routes::routes())
+        .merge(snapshots::reports::routes())
         .merge(catalog::routes::routes())
         .merge(keys::routes::routes())
+        .merge(repair::routes::routes())
         .merge(jobs::routes::routes())
         .merge(health::routes())
         .split_for_parts();

@@ -71,11 +71,13 @@ struct Versioned<C> {
     c: C,
 }
 
-fn encode<C: Serialize>(cursor: &C) -> String {
+/// A cursor as the caller gets it.
+pub(crate) fn encode<C: Serialize>(cursor: &C) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Versioned { v: 1, c: cursor }).unwrap_or_default())
 }
 
-fn decode<C: DeserializeOwned>(text: &str) -> Option<C> {
+/// What a cursor says; `None` for one that was never answered.
+pub(crate) fn decode<C: DeserializeOwned>(text: &str) -> Option<C> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     serde_json::from_slice::<Versioned<C>>(&bytes).ok().filter(|cursor| cursor.v == 1).map(|cursor| cursor.c)
 }

@@ -15,7 +15,23 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
-        text.map(|Path(text)| Self(text))
-            .map_err(|_| Problem::listing(vec![ErrorItem::of("path", "must be percent-encoded UTF-8")]))
+        text.map(|Path(text)| Self(text)).map_err(|_| not_text())
     }
+}
+
+/// The two variable segments of a path, percent-decoded.
+#[derive(Debug)]
+pub struct PathPair(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPair {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let pair: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, state).await;
+        pair.map(|Path((one, other))| Self(one, other)).map_err(|_| not_text())
+    }
+}
+
+fn not_text() -> Problem {
+    Problem::listing(vec![ErrorItem::of("path", "must be percent-encoded UTF-8")])
 }

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod balance;
 pub mod batch;
 pub mod command;
+pub mod correct;
 pub mod decide;
 pub mod entry;
 pub mod goods;

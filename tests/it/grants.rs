@@ -24,6 +24,10 @@ const DENIED: &[&str] = &[
     "INSERT INTO idempotency_keys (pool_id, client_id, key, fingerprint, status, body, created_at) \
      VALUES (1, 1, 'k', sha256('x'), 201, '', now()) ON CONFLICT (pool_id, client_id, key) DO UPDATE SET status = 200",
     "TRUNCATE idempotency_keys",
+    "UPDATE repairs SET correction = '{}'",
+    "DELETE FROM repairs",
+    "DELETE FROM repair_plans",
+    "UPDATE repair_plans SET client_id = 1",
     // Claims and lots are closed or used up, never taken away or made another.
     "DELETE FROM reservations",
     "UPDATE reservations SET created_at = now()",

@@ -23,4 +23,5 @@ mod races;
 mod reservations;
 mod scale;
 mod shipments;
+mod snapshots;
 mod surface;

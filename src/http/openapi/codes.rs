@@ -80,15 +80,35 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "explain_availability" | "list_stock_entries" | "get_sku" => &[&[SkuNotFound]],
         "create_pool" | "create_class" => &[BODY, &[CodeInUse]],
         "create_sku" => &[BODY, &[CodeInUse, UnknownClass]],
+        "close_snapshot" => &[BODY, &[UnknownPool, DayNotOver, EarlierDayOpen]],
+        "get_snapshot" => &[&[SnapshotNotFound]],
+        "get_stock_history" => &[&[SkuNotFound]],
         "get_pool" => &[&[PoolNotFound]],
         "get_class" => &[&[ClassNotFound]],
         "change_pool" => &[BODY, EDIT, &[PoolNotFound]],
         "change_class" => &[BODY, EDIT, &[ClassNotFound]],
         "change_sku" => &[BODY, EDIT, &[SkuNotFound, UnknownClass]],
+        "diagnose_damage" => &[BODY, &[UnknownPool]],
+        "plan_repair" => &[BODY, &[UnknownPool, RepairPlanNotFound]],
+        "apply_repair" => &[BODY, &[RepairPlanNotFound, EvidenceStale]],
+        "verify_repair" => &[BODY, &[RepairPlanNotFound]],
+        "get_repair_plan" | "report_repair" => &[&[RepairPlanNotFound]],
         "revoke_key" => &[&[KeyNotFound]],
         "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
-        "list_jobs" | "list_reservations" | "list_lots" | "list_oversells" | "list_shipments" | "list_discrepancies"
-        | "list_lot_shortages" | "list_pools" | "list_classes" | "list_skus" | "list_keys" => &[],
+        "list_jobs"
+        | "list_reservations"
+        | "list_lots"
+        | "list_oversells"
+        | "list_shipments"
+        | "list_discrepancies"
+        | "list_lot_shortages"
+        | "list_pools"
+        | "list_classes"
+        | "list_skus"
+        | "list_keys"
+        | "list_snapshots"
+        | "get_cogs_report"
+        | "get_valuation_report" => &[],
         _ => return Vec::new(),
     };
     ANY.iter().chain(own.iter().copied().flatten()).copied().collect()

@@ -1,8 +1,9 @@
 //! What was taken from lots, and for whom: the movements of a lot against the depletions that name it.
 //!
 //! Two comparisons. By day: a snapshot's movement of a lot is the sum of what its lines took from it that day, unless a
-//! correction of the lot alone (it names the day and no shipment) says how much of it was not. Over all days: what left
-//! a lot for shipments, and came back from them, is what depletions say.
+//! correction of the lot alone (it names the day and no shipment) says how much of it was not; one that moves nothing
+//! says that the difference was put right on another day. Over all days: what left a lot for shipments, and came back
+//! from them, is what depletions say.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -38,7 +39,11 @@ async fn compare_days(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
             format('lot %s day %s', lot_id, day) AS "subject!",
             format('transactions took %s, depletions %s', coalesce(t.units, 0), coalesce(d.units, 0)) AS "detail!"
         FROM (
-            SELECT lot_id, source_ref_id AS day, -sum(quantity_delta) AS units
+            SELECT
+                lot_id,
+                source_ref_id AS day,
+                -sum(quantity_delta) AS units,
+                bool_or(row_source = 'correction' AND quantity_delta = 0) AS put_right
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
                 AND (
@@ -53,7 +58,7 @@ async fn compare_days(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3 AND kind = 'snapshot'
             GROUP BY lot_id, cost_date
         ) AS d USING (lot_id, day)
-        WHERE coalesce(t.units, 0) <> coalesce(d.units, 0)
+        WHERE coalesce(t.units, 0) <> coalesce(d.units, 0) AND t.put_right IS NOT TRUE
         ORDER BY lot_id, day
         "#,
         pool.0,

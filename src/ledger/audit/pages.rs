@@ -128,7 +128,7 @@ impl<K: Key> Pages<K> {
 /// The planner takes a range of UUIDs for a handful of rows whatever it holds and would compare every row with every
 /// other: nested loops are left to the joins that can be nothing else, which look up one row by its key. No parallel
 /// workers: they belong to live traffic.
-pub(super) async fn snapshot(conn: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+pub(crate) async fn snapshot(conn: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
     let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     sqlx::query!(
         r#"

@@ -637,16 +637,17 @@ async fn find_return_lines(
     let rows = sqlx::query!(
         r#"
         SELECT
-            l.*, t.lot_id AS "lot_id?", t.source_lot_id AS "source_lot_id?", t.quantity AS "lot_quantity?"
+            l.*, t.lot_id AS "lot_id?", t.source_lot_id AS "source_lot_id?", t.quantity AS "lot_quantity?",
+            t.shipment_id AS "shipment_id?", t.shipment_line_ref AS "shipment_line_ref?"
         FROM unnest($2::uuid[]) AS u (return_id)
         CROSS JOIN LATERAL (
-            SELECT return_id, line_ref, sku_id, quantity, shipment_id, shipment_line_ref
+            SELECT return_id, line_ref, sku_id, quantity
             FROM return_lines
             WHERE pool_id = $1 AND return_id = u.return_id
             ORDER BY line_ref
         ) AS l
         LEFT JOIN LATERAL (
-            SELECT lot_id, source_lot_id, quantity
+            SELECT lot_id, source_lot_id, quantity, shipment_id, shipment_line_ref
             FROM return_lots
             WHERE pool_id = $1 AND return_id = l.return_id AND line_ref = l.line_ref
             ORDER BY n
@@ -661,12 +662,10 @@ async fn find_return_lines(
     for row in rows {
         let own = lines.entry(row.return_id).or_default();
         if own.last().is_none_or(|last| last.line_ref != row.line_ref) {
-            let shipped = row.shipment_id.zip(row.shipment_line_ref);
             own.push(ReturnLineRecord {
                 line_ref: row.line_ref,
                 sku: SkuId(row.sku_id),
                 quantity: row.quantity,
-                shipped: shipped.map(|(shipment, line_ref)| ShipmentLineRef { shipment, line_ref }),
                 lots: Vec::new(),
             });
         }
@@ -674,6 +673,10 @@ async fn find_return_lines(
             last.lots.push(ReturnedLot {
                 lot: LotId { pool, uuid: lot },
                 source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
+                shipped: row
+                    .shipment_id
+                    .zip(row.shipment_line_ref)
+                    .map(|(shipment, line_ref)| ShipmentLineRef { shipment, line_ref }),
                 quantity,
             });
         }

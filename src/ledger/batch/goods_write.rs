@@ -380,17 +380,15 @@ async fn insert_return_line(
     sqlx::query!(
         r#"
         INSERT INTO return_lines (
-            pool_id, return_id, line_ref, sku_id, quantity, shipment_id, shipment_line_ref, recorded_at
+            pool_id, return_id, line_ref, sku_id, quantity, recorded_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        VALUES ($1, $2, $3, $4, $5, $6)
         "#,
         pool.0,
         id,
         line.line_ref,
         line.sku.0,
         line.quantity,
-        line.shipped.as_ref().map(|shipped| shipped.shipment),
-        line.shipped.as_ref().map(|shipped| shipped.line_ref.as_str()),
         now,
     )
     .execute(&mut *conn)
@@ -398,8 +396,10 @@ async fn insert_return_line(
     for (n, lot) in (1_i16..).zip(&line.lots) {
         sqlx::query!(
             r#"
-            INSERT INTO return_lots (pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            INSERT INTO return_lots (
+                pool_id, return_id, line_ref, n, lot_id, source_lot_id, shipment_id, shipment_line_ref, quantity
+            )
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             "#,
             pool.0,
             id,
@@ -407,6 +407,8 @@ async fn insert_return_line(
             n,
             lot.lot.uuid,
             lot.source_lot.map(|lot| lot.uuid),
+            lot.shipped.as_ref().map(|shipped| shipped.shipment),
+            lot.shipped.as_ref().map(|shipped| shipped.line_ref.as_str()),
             lot.quantity,
         )
         .execute(&mut *conn)

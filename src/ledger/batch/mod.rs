@@ -28,7 +28,7 @@ mod goods_write;
 pub mod load;
 mod lots;
 mod named;
-mod oversells;
+pub(in crate::ledger) mod oversells;
 mod write;
 
 pub use error::BatchError;

@@ -34,7 +34,7 @@ pub(super) fn resolve(open: &[Open], preferred: Option<LineRef>, quantity: i64) 
 }
 
 /// Applies the moves in order. The stock rows of their SKUs are locked, so nobody else moves these rows.
-pub(super) async fn write(
+pub(in crate::ledger) async fn write(
     conn: &mut PgConnection,
     pool: PoolId,
     now: DateTime<Utc>,

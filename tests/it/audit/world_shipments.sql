@@ -157,15 +157,17 @@ FROM (VALUES
 INSERT INTO returns (pool_id, return_id, source, source_ref, client_id, recorded_at)
 VALUES (:pool, '00000000-0000-7000-d000-000000000021', 'api', 'return-21', 1, '2026-01-12');
 INSERT INTO return_lines (
-    pool_id, return_id, line_ref, sku_id, quantity, shipment_id, shipment_line_ref, recorded_at
+    pool_id, return_id, line_ref, sku_id, quantity, recorded_at
 )
 VALUES (
-    :pool, '00000000-0000-7000-d000-000000000021', 'a', 21, 1, '00000000-0000-7000-b000-000000000021', 'a', '2026-01-12'
+    :pool, '00000000-0000-7000-d000-000000000021', 'a', 21, 1, '2026-01-12'
 );
-INSERT INTO return_lots (pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity)
+INSERT INTO return_lots (
+    pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity, shipment_id, shipment_line_ref
+)
 VALUES (
     :pool, '00000000-0000-7000-d000-000000000021', 'a', 1, '00000000-0000-7000-8000-000000000024',
-    '00000000-0000-7000-8000-000000000021', 1
+    '00000000-0000-7000-8000-000000000021', 1, '00000000-0000-7000-b000-000000000021', 'a'
 );
 
 INSERT INTO transfers (

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod client;
 pub mod db;
+pub mod goods;
 pub mod load;
 pub mod process;
 pub mod race;

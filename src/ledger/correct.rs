@@ -1,0 +1,327 @@
+//! Writes corrections: what [repair](crate::repair) appends to ledgers that are never edited.
+//!
+//! Every row that is set here is set together with the ledger row that says so, which carries the reason. What to write
+//! is decided elsewhere, under the locks that are taken here. Lock order as everywhere: stock, lines, lots.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::{ClientId, PoolId, SkuId};
+use crate::ledger::balance::{Balance, Delta};
+use crate::ledger::batch::{BatchError, oversells};
+use crate::ledger::world::OversellMove;
+
+/// Who corrects, when, and why.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// By whom.
+    pub client: ClientId,
+    /// Why; names the finding.
+    pub reason: String,
+    /// The clock under the locks.
+    pub now: DateTime<Utc>,
+    /// The day that a movement of lots is booked on.
+    pub business_date: NaiveDate,
+}
+
+/// Locks a balance row.
+///
+/// # Errors
+/// Database errors.
+pub async fn lock_stock(conn: &mut PgConnection, pool: PoolId, sku: SkuId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT seq FROM stock WHERE pool_id = $1 AND sku_id = $2 FOR UPDATE", pool.0, sku.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(())
+}
+
+/// Locks a shipment line.
+///
+/// # Errors
+/// Database errors.
+pub async fn lock_line(conn: &mut PgConnection, pool: PoolId, shipment: Uuid, line_ref: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT sku_id FROM shipment_lines WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3 FOR UPDATE",
+        pool.0,
+        shipment,
+        line_ref,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// Locks lots in their order.
+///
+/// # Errors
+/// Database errors.
+pub async fn lock_lots(conn: &mut PgConnection, pool: PoolId, lots: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT lot_id FROM lots WHERE pool_id = $1 AND lot_id = ANY($2) ORDER BY lot_id FOR UPDATE",
+        pool.0,
+        lots,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// Appends a `correct` entry and sets the balance row to what it says; `after.seq` is the number of the entry. What is
+/// claimed beyond the shelf afterwards is opened or resolved as oversells.
+///
+/// # Errors
+/// Database errors; a guard's where the balance is an impossible one.
+pub async fn balance(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sku: SkuId,
+    delta: Delta,
+    after: Balance,
+    by: &Author,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO stock_entries (
+            pool_id, sku_id, seq, kind, on_hand_delta, quarantined_delta, held_delta, committed_delta, on_hand_after,
+            quarantined_after, held_after, committed_after, closes_line, reason, client_id, recorded_at
+        )
+        VALUES ($1, $2, $3, 'correct', $4, $5, $6, $7, $8, $9, $10, $11, false, $12, $13, $14)
+        "#,
+        pool.0,
+        sku.0,
+        after.seq,
+        delta.on_hand,
+        delta.quarantined,
+        delta.held,
+        delta.committed,
+        after.on_hand,
+        after.quarantined,
+        after.held,
+        after.committed,
+        by.reason,
+        by.client.0,
+        by.now,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        UPDATE stock
+        SET on_hand = $3, quarantined = $4, held = $5, committed = $6, seq = $7, updated_at = $8
+        WHERE pool_id = $1 AND sku_id = $2
+        "#,
+        pool.0,
+        sku.0,
+        after.on_hand,
+        after.quarantined,
+        after.held,
+        after.committed,
+        after.seq,
+        by.now,
+    )
+    .execute(&mut *conn)
+    .await?;
+    match_oversells(conn, pool, sku, &after, by).await
+}
+
+async fn match_oversells(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sku: SkuId,
+    after: &Balance,
+    by: &Author,
+) -> sqlx::Result<()> {
+    let open = sqlx::query_scalar!(
+        r#"
+        SELECT coalesce(sum(quantity - resolved_quantity), 0)::bigint AS "open!"
+        FROM oversells
+        WHERE pool_id = $1 AND sku_id = $2 AND resolved_quantity < quantity
+        "#,
+        pool.0,
+        sku.0,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let step = match after.oversold() - open {
+        0 => return Ok(()),
+        more if more > 0 => OversellMove::Open { sku, line: None, quantity: more },
+        less => OversellMove::Resolve { sku, preferred: None, quantity: -less },
+    };
+    oversells::write(conn, pool, by.now, &[step]).await.map_err(|error| match error {
+        BatchError::Contention(error)
+        | BatchError::KeyInFlight(error)
+        | BatchError::Connection(error)
+        | BatchError::Unexpected(error) => error,
+        other => sqlx::Error::Protocol(other.to_string()),
+    })
+}
+
+/// A movement of a lot.
+#[derive(Debug, Clone)]
+pub struct LotMove {
+    /// The lot.
+    pub lot: Uuid,
+    /// The word in `row_source`.
+    pub row_source: &'static str,
+    /// The day or the line that it is about.
+    pub source_ref: Option<String>,
+    /// The shipment that it is about.
+    pub shipment: Option<Uuid>,
+    /// Units, signed.
+    pub quantity: i64,
+}
+
+/// Moves a lot and says so in its ledger. A movement of nothing sets what remains to what the ledger says.
+///
+/// # Errors
+/// Database errors; a guard's where more than was received would remain, or less than nothing.
+pub async fn lot(conn: &mut PgConnection, pool: PoolId, step: &LotMove, by: &Author) -> sqlx::Result<()> {
+    let newest = sqlx::query!(
+        r#"
+        SELECT t.seq, t.remaining_after, l.unit_cost
+        FROM lot_transactions AS t
+        JOIN lots AS l ON l.pool_id = t.pool_id AND l.lot_id = t.lot_id
+        WHERE t.pool_id = $1 AND t.lot_id = $2
+        ORDER BY t.seq DESC
+        LIMIT 1
+        "#,
+        pool.0,
+        step.lot,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let remaining = newest.remaining_after + step.quantity;
+    sqlx::query!(
+        r#"
+        INSERT INTO lot_transactions (
+            pool_id, lot_id, seq, row_source, source_ref_id, shipment_id, quantity_delta, quarantined_delta,
+            remaining_after, unit_cost, value_delta, reason, client_id, recorded_at, business_date
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14)
+        "#,
+        pool.0,
+        step.lot,
+        newest.seq + 1,
+        step.row_source,
+        step.source_ref,
+        step.shipment,
+        step.quantity,
+        remaining,
+        newest.unit_cost,
+        newest.unit_cost * Decimal::from(step.quantity),
+        by.reason,
+        by.client.0,
+        by.now,
+        by.business_date,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE lots SET remaining_quantity = $3 WHERE pool_id = $1 AND lot_id = $2",
+        pool.0,
+        step.lot,
+        remaining,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Units of one lot that a line took, or gave back.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The lot.
+    pub lot: Uuid,
+    /// Units; negative for those given back.
+    pub quantity: i64,
+    /// At which cost; `None`: what the lot costs now.
+    pub unit_cost: Option<Decimal>,
+}
+
+/// Appends depletions of a line, numbered on from its newest, and sets what the line says it took from lots.
+///
+/// # Errors
+/// Database errors.
+pub async fn line(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    (shipment, line_ref): (Uuid, &str),
+    kind: &'static str,
+    taken: &[Taken],
+    depleted: i64,
+    by: &Author,
+) -> sqlx::Result<()> {
+    for one in taken {
+        sqlx::query!(
+            r#"
+            INSERT INTO depletions (
+                pool_id, shipment_id, line_ref, n, kind, sku_id, lot_id, quantity, unit_cost, cost_date, recorded_at
+            )
+            SELECT
+                $1, $2, $3,
+                coalesce((
+                    SELECT max(n) FROM depletions WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3
+                ), 0) + 1,
+                $4, sku_id, lot_id, $6, coalesce($7::numeric, unit_cost), $8, $9
+            FROM lots
+            WHERE pool_id = $1 AND lot_id = $5
+            "#,
+            pool.0,
+            shipment,
+            line_ref,
+            kind,
+            one.lot,
+            one.quantity,
+            one.unit_cost,
+            by.business_date,
+            by.now,
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
+    sqlx::query!(
+        r#"
+        UPDATE shipment_lines
+        SET depleted_quantity = $4
+        WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3 AND depleted_quantity <> $4
+        "#,
+        pool.0,
+        shipment,
+        line_ref,
+        depleted,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Settles units of the shortage of a line.
+///
+/// # Errors
+/// Database errors.
+pub async fn shortage(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    (shipment, line_ref): (Uuid, &str),
+    quantity: i64,
+    by: &Author,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        UPDATE lot_shortages
+        SET settled_quantity = settled_quantity + $4,
+            closed_at = CASE WHEN settled_quantity + voided_quantity + $4 = quantity THEN $5::timestamptz END
+        WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3
+        "#,
+        pool.0,
+        shipment,
+        line_ref,
+        quantity,
+        by.now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,367 @@
+//! Applying: finding by finding, each in a transaction of its own. Lock, look again, and append only if what is seen is
+//! what the plan was made from.
+//!
+//! A finding that a file or a request carries is never believed: what is written follows from what is seen under the
+//! locks, and both the evidence and the correction must be the same. A dry run does all of it and then rolls back.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use scoped_futures::ScopedFutureExt;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{CLIENT, Correction, Finding, Kind, LotUnits, Subject, days, diagnose, shortages};
+use crate::app::App;
+use crate::db::tx::{self, Contended};
+use crate::ids::{ClientId, PoolId, ReservationId};
+use crate::keys::store::ensure_client;
+use crate::ledger::balance::Delta;
+use crate::ledger::command::{Command, Expire};
+use crate::ledger::correct::{self, Author, LotMove, Taken};
+use crate::ledger::submission::Submission;
+use crate::ledger::world::HOUSE;
+
+/// What became of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The correction was appended.
+    Applied,
+    /// It would be; this was a dry run.
+    WouldApply,
+    /// It had been before, on this evidence.
+    AlreadyApplied,
+    /// Nothing is wrong any more.
+    Gone,
+    /// The evidence is another now; diagnose again.
+    Stale,
+    /// For a person.
+    Manual,
+    /// The database or another part of the service refused it; nothing was done.
+    Refused,
+}
+
+/// A finding, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Applied {
+    /// The finding.
+    pub finding: String,
+    /// What is wrong.
+    pub kind: Kind,
+    /// Which rows.
+    pub subject: Subject,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// For people.
+    pub detail: String,
+}
+
+/// Applies one finding, or does all but commit.
+///
+/// # Errors
+/// Contention that did not clear, and a database that cannot be reached: what is wrong with the finding is an outcome.
+pub async fn apply(app: &App, finding: &Finding, dry_run: bool, by: Option<ClientId>) -> sqlx::Result<Applied> {
+    let tried = match &finding.correction {
+        Correction::Manual { reason } => Ok((Outcome::Manual, reason.clone())),
+        Correction::ExpireHold | Correction::CloseDay => by_service(app, finding, dry_run, by).await,
+        _ => in_ledger(app, finding, dry_run, by).await,
+    };
+    let (outcome, detail) = match tried {
+        Ok(done) => done,
+        Err(error) if is_refusal(&error) => (Outcome::Refused, format!("The database refused it: {error}.")),
+        Err(error) => return Err(error),
+    };
+    if let (Outcome::Applied, Subject::Sku { sku_id } | Subject::Entry { sku_id, .. }) = (outcome, &finding.subject) {
+        app.projection.reread(finding.pool_id, *sku_id);
+    }
+    Ok(Applied { finding: finding.id.clone(), kind: finding.kind, subject: finding.subject.clone(), outcome, detail })
+}
+
+/// A guard that stands in the way of this one finding, and of no other.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("23") || code.starts_with("22")) && !error.is_contention()
+}
+
+/// Rolls a dry run back through the one helper that runs transactions.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("a dry run")]
+    DryRun,
+}
+
+impl Contended for Stop {
+    fn is_contention(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_contention())
+    }
+}
+
+async fn in_ledger(
+    app: &App,
+    finding: &Finding,
+    dry_run: bool,
+    by: Option<ClientId>,
+) -> sqlx::Result<(Outcome, String)> {
+    let done = tx::write(&app.db, "repair", |conn| {
+        async move {
+            lock(conn, finding).await?;
+            let now = diagnose::database_now(conn, &app.clock).await?;
+            let seen = diagnose::look(conn, finding.pool_id, now, finding.kind, &finding.subject).await?;
+            if let Some(other) = compare(conn, finding, seen.as_ref()).await? {
+                return Ok(other);
+            }
+            let client = ensure_client(conn, CLIENT, now).await?;
+            let business_date = open_day(conn, finding.pool_id, now).await?;
+            let reason = format!("repair {}: {}", finding.id, finding.kind.as_str());
+            let author = Author { client, reason, now, business_date };
+            append(conn, finding, &author).await?;
+            note(conn, finding, by.unwrap_or(client), now).await?;
+            if dry_run { Err(Stop::DryRun) } else { Ok((Outcome::Applied, String::new())) }
+        }
+        .scope_boxed()
+    })
+    .await;
+    match done {
+        Ok(done) => Ok(done),
+        Err(Stop::DryRun) => Ok((Outcome::WouldApply, String::new())),
+        Err(Stop::Database(error)) => Err(error),
+    }
+}
+
+async fn lock(conn: &mut PgConnection, finding: &Finding) -> sqlx::Result<()> {
+    let pool = finding.pool_id;
+    match &finding.subject {
+        Subject::Sku { sku_id } | Subject::Entry { sku_id, .. } => correct::lock_stock(conn, pool, *sku_id).await,
+        Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. } => correct::lock_lots(conn, pool, &[*lot_id]).await,
+        Subject::Line { shipment_id, line_ref } => {
+            correct::lock_line(conn, pool, *shipment_id, line_ref).await?;
+            let lots = match &finding.correction {
+                Correction::CorrectLine { units, .. } => units.iter().map(|one| one.lot_id).collect(),
+                _ => shortages::find_lots(conn, pool, *shipment_id, line_ref).await?,
+            };
+            correct::lock_lots(conn, pool, &lots).await
+        }
+        Subject::Reservation { .. } | Subject::Day { .. } => Ok(()),
+    }
+}
+
+/// Why nothing is to be done, if so.
+async fn compare(
+    conn: &mut PgConnection,
+    finding: &Finding,
+    seen: Option<&Finding>,
+) -> sqlx::Result<Option<(Outcome, String)>> {
+    if seen.is_some_and(|seen| {
+        seen.id == finding.id && seen.evidence.hash == finding.evidence.hash && seen.correction == finding.correction
+    }) {
+        return Ok(None);
+    }
+    let before = sqlx::query_scalar!(
+        r#"
+        SELECT applied_at
+        FROM repairs
+        WHERE pool_id = $1 AND finding_id = $2 AND evidence_hash = decode($3, 'hex')
+        "#,
+        finding.pool_id.0,
+        finding.id,
+        hex::encode(hash_of(finding)),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(Some(match (before, seen) {
+        (Some(at), _) => (Outcome::AlreadyApplied, format!("At {}.", at.format("%Y-%m-%dT%H:%M:%SZ"))),
+        (None, None) => (Outcome::Gone, "Nothing is wrong with it any more.".to_owned()),
+        (None, Some(_)) => (Outcome::Stale, "Its rows are others now; diagnose again.".to_owned()),
+    }))
+}
+
+/// The hash as bytes; of a plan that somebody wrote by hand, nothing.
+fn hash_of(finding: &Finding) -> Vec<u8> {
+    hex::decode(&finding.evidence.hash).unwrap_or_default()
+}
+
+/// The day that movements are booked on: a closed one is never touched.
+async fn open_day(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>) -> sqlx::Result<NaiveDate> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT coalesce(
+            (SELECT max(snapshot_date) + 1 FROM snapshots WHERE pool_id = $1 AND status = 'closed'),
+            ($2::timestamptz AT TIME ZONE time_zone)::date
+        ) AS "day!"
+        FROM pools
+        WHERE pool_id = $1
+        "#,
+        pool.0,
+        now,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+async fn append(conn: &mut PgConnection, finding: &Finding, by: &Author) -> sqlx::Result<()> {
+    let pool = finding.pool_id;
+    match (&finding.correction, &finding.subject) {
+        (
+            Correction::CorrectBalance { on_hand_delta, quarantined_delta, held_delta, committed_delta },
+            Subject::Sku { sku_id } | Subject::Entry { sku_id, .. },
+        ) => {
+            let delta = Delta {
+                on_hand: *on_hand_delta,
+                quarantined: *quarantined_delta,
+                held: *held_delta,
+                committed: *committed_delta,
+            };
+            let Some(seen) = super::balances::see(conn, pool, *sku_id).await? else {
+                return Err(sqlx::Error::RowNotFound);
+            };
+            correct::balance(conn, pool, *sku_id, delta, seen.newest.after(delta), by).await
+        }
+        (Correction::CorrectLot { quantity, day }, Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. }) => {
+            let step = LotMove {
+                lot: *lot_id,
+                row_source: "correction",
+                source_ref: day.clone(),
+                shipment: None,
+                quantity: *quantity,
+            };
+            correct::lot(conn, pool, &step, by).await
+        }
+        (Correction::CorrectLine { units, depleted_quantity }, Subject::Line { shipment_id, line_ref }) => {
+            move_lots(conn, pool, "correction", (*shipment_id, line_ref), units, by).await?;
+            let taken = taken(units);
+            let line = (*shipment_id, line_ref.as_str());
+            correct::line(conn, pool, line, "correction", &taken, *depleted_quantity, by).await
+        }
+        (Correction::SettleShortage { units }, Subject::Line { shipment_id, line_ref }) => {
+            move_lots(conn, pool, "shortage_settlement", (*shipment_id, line_ref), units, by).await?;
+            let quantity: i64 = units.iter().map(|one| one.quantity).sum();
+            let line = (*shipment_id, line_ref.as_str());
+            let depleted = find_depleted(conn, pool, line).await? + quantity;
+            correct::line(conn, pool, line, "settlement", &taken(units), depleted, by).await?;
+            correct::shortage(conn, pool, line, quantity, by).await
+        }
+        _ => Err(sqlx::Error::Protocol(format!("a correction that does not fit: {}", finding.id))),
+    }
+}
+
+fn taken(units: &[LotUnits]) -> Vec<Taken> {
+    let one = |one: &LotUnits| Taken { lot: one.lot_id, quantity: one.quantity, unit_cost: Some(one.unit_cost) };
+    units.iter().map(one).collect()
+}
+
+async fn move_lots(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    row_source: &'static str,
+    (shipment, line_ref): (Uuid, &str),
+    units: &[LotUnits],
+    by: &Author,
+) -> sqlx::Result<()> {
+    for one in units.iter().filter(|one| one.lot_quantity != 0) {
+        let step = LotMove {
+            lot: one.lot_id,
+            row_source,
+            source_ref: Some(format!("{shipment}/{line_ref}")),
+            shipment: Some(shipment),
+            quantity: one.lot_quantity,
+        };
+        correct::lot(conn, pool, &step, by).await?;
+    }
+    Ok(())
+}
+
+async fn find_depleted(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    (shipment, line_ref): (Uuid, &str),
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "SELECT depleted_quantity FROM shipment_lines WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3",
+        pool.0,
+        shipment,
+        line_ref,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Writes down what was repaired; a second time on the same evidence is a unique violation.
+async fn note(conn: &mut PgConnection, finding: &Finding, by: ClientId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO repairs (
+            pool_id, repair_id, finding_id, evidence_hash, kind, subject, correction, client_id, applied_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "#,
+        finding.pool_id.0,
+        crate::ids::new_uuid(),
+        finding.id,
+        hash_of(finding),
+        finding.kind.as_str(),
+        finding.subject.to_string(),
+        serde_json::to_value(&finding.correction).map_err(|error| sqlx::Error::Encode(error.into()))?,
+        by.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the service does itself, under locks of its own: a hold is closed by its lane, a day by its close. Both are
+/// harmless to repeat.
+async fn by_service(
+    app: &App,
+    finding: &Finding,
+    dry_run: bool,
+    by: Option<ClientId>,
+) -> sqlx::Result<(Outcome, String)> {
+    let stale = {
+        let mut conn = app.db.acquire().await?;
+        let now = diagnose::database_now(&mut conn, &app.clock).await?;
+        let seen = diagnose::look(&mut conn, finding.pool_id, now, finding.kind, &finding.subject).await?;
+        compare(&mut conn, finding, seen.as_ref()).await?
+    };
+    if let Some(other) = stale {
+        return Ok(other);
+    }
+    if dry_run {
+        return Ok((Outcome::WouldApply, String::new()));
+    }
+    let refused = match &finding.subject {
+        Subject::Reservation { reservation_id } => expire(app, finding.pool_id, *reservation_id).await,
+        Subject::Day { date } => days::close(app, finding.pool_id, *date).await,
+        _ => Some("It does not fit.".to_owned()),
+    };
+    if let Some(reason) = refused {
+        return Ok((Outcome::Refused, reason));
+    }
+    tx::write(&app.db, "repair", |conn| {
+        async move {
+            let now = diagnose::database_now(conn, &app.clock).await?;
+            let client = ensure_client(conn, CLIENT, now).await?;
+            note(conn, finding, by.unwrap_or(client), now).await
+        }
+        .scope_boxed()
+    })
+    .await?;
+    Ok((Outcome::Applied, String::new()))
+}
+
+/// Why the hold was not closed, if so.
+async fn expire(app: &App, pool: PoolId, uuid: Uuid) -> Option<String> {
+    let id = ReservationId { pool, uuid };
+    let submission = Submission {
+        client: HOUSE,
+        key: None,
+        pool,
+        request_id: "repair".into(),
+        instance: "".into(),
+        command: Command::Expire(Expire { id }),
+    };
+    app.lanes.submit(submission, id.lane_hint()).await.err().map(|error| format!("It was not closed: {error}."))
+}

@@ -1,0 +1,88 @@
+//! Local days that are over and not closed. The next ones in a row are closed in order; one that is missing between
+//! closed days stays missing: a closed day is never re-opened, and none is put in before it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+
+use super::evidence::finding;
+use super::{Correction, Finding, Kind, Subject};
+use crate::app::App;
+use crate::ids::PoolId;
+use crate::ledger::world::HOUSE;
+use crate::snapshots;
+
+/// Days of one pool in one look.
+const MOST_DAYS: i64 = 400;
+
+/// Days that are over and not closed, oldest first. A pool that has never closed a day has none: the daily job begins
+/// them.
+pub(super) async fn find(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>) -> sqlx::Result<Vec<NaiveDate>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT day::date AS "day!"
+        FROM (
+            SELECT
+                (SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1) AS first,
+                (($2::timestamptz - interval '1 hour') AT TIME ZONE time_zone)::date - 1 AS last
+            FROM pools
+            WHERE pool_id = $1
+        ) AS days
+        CROSS JOIN LATERAL generate_series(days.first::timestamp, days.last::timestamp, interval '1 day') AS day
+        WHERE NOT EXISTS (
+            SELECT FROM snapshots WHERE pool_id = $1 AND snapshot_date = day::date AND status = 'closed'
+        )
+        ORDER BY day
+        LIMIT $3
+        "#,
+        pool.0,
+        now,
+        MOST_DAYS,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A day that is over and not closed.
+pub(super) async fn look(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    date: NaiveDate,
+) -> sqlx::Result<Option<Finding>> {
+    if !find(conn, pool, now).await?.contains(&date) {
+        return Ok(None);
+    }
+    let seen = sqlx::query!(
+        r#"
+        SELECT
+            (SELECT to_jsonb(s) FROM snapshots AS s WHERE pool_id = $1 AND snapshot_date = $2) AS own,
+            (
+                SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1 AND snapshot_date > $2
+            ) AS following
+        "#,
+        pool.0,
+        date,
+    )
+    .fetch_one(conn)
+    .await?;
+    let begun = seen.own.is_some();
+    let (detail, correction) = match seen.following {
+        Some(following) => (
+            format!("It is missing, and {following} was closed after it."),
+            Correction::manual(
+                "Later days are closed and never re-opened. What shipped on it was taken by the next day that closed, \
+                 late; restore the missing rows from a backup if there is one.",
+            ),
+        ),
+        None if begun => ("Its close was begun and not finished.".to_owned(), Correction::CloseDay),
+        None => ("It is over and not closed.".to_owned(), Correction::CloseDay),
+    };
+    let rows = vec![serde_json::json!({"date": date, "begun": begun, "following": seen.following})];
+    Ok(Some(finding(Kind::OpenDay, pool, Subject::Day { date }, rows, detail, correction)))
+}
+
+/// Closes a day. Why it was not closed, if so.
+pub(super) async fn close(app: &App, pool: PoolId, date: NaiveDate) -> Option<String> {
+    let closing = snapshots::Closing { pool, date, early: false, client: HOUSE };
+    snapshots::close_day(app, closing, &|| true).await.err().map(|error| format!("It was not closed: {error}."))
+}

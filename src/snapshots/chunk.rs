@@ -1,0 +1,121 @@
+//! One chunk of a day: whole SKUs, in one transaction.
+
+use sqlx::PgConnection;
+
+use super::close::Day;
+use super::{CloseError, Settings, assign, lock, photograph, write};
+use crate::catalog::DepletionOrder;
+use crate::clock::Clock;
+
+/// What came of trying to take a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// Done up to this SKU.
+    Done { last: i64 },
+    /// Every SKU is done; the day can be closed.
+    NothingLeft,
+    /// Somebody else has closed the day meanwhile.
+    DayClosed,
+    /// Somebody else is at work on a chunk of this day.
+    Busy,
+}
+
+/// A SKU of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub sku: i64,
+    pub lines: i64,
+    pub order: DepletionOrder,
+}
+
+/// Takes the next SKUs after `after` that are not done, and does them.
+pub(super) async fn take(
+    conn: &mut PgConnection,
+    clock: &Clock,
+    day: Day,
+    settings: Settings,
+    after: i64,
+) -> Result<Step, CloseError> {
+    tune(conn).await?;
+    match lock_day(conn, day).await?.as_deref() {
+        Some("closing") => {}
+        Some(_) => return Ok(Step::DayClosed),
+        None => return Ok(Step::Busy),
+    }
+    let members = choose(conn, day, settings, after).await?;
+    let Some(last) = members.last().map(|member| member.sku) else { return Ok(Step::NothingLeft) };
+    let locked = lock::lock(conn, day, &members).await?;
+    let photographs = photograph::take(conn, day, &members).await?;
+    let assigned = assign::assign(day, &members, locked);
+    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+    write::write(conn, day, now, &assigned, &photographs).await?;
+    Ok(Step::Done { last })
+}
+
+/// Index plans, whatever the tables look like and however many days are in them: a statement that names its rows must
+/// not be answered by reading all of them. A hot SKU is one transaction, so statements get more time than a request's.
+async fn tune(conn: &mut PgConnection) -> Result<(), CloseError> {
+    sqlx::query!(
+        r#"
+        SELECT
+            set_config('enable_seqscan', 'off', true) AS a, set_config('enable_hashjoin', 'off', true) AS b,
+            set_config('enable_mergejoin', 'off', true) AS c, set_config('enable_bitmapscan', 'off', true) AS d,
+            set_config('plan_cache_mode', 'force_generic_plan', true) AS e, set_config('jit', 'off', true) AS f,
+            set_config('statement_timeout', '300s', true) AS g, set_config('lock_timeout', '5s', true) AS h
+        "#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// The day's row, so that two runs take turns; the row of a run that died is free as soon as its connection is.
+async fn lock_day(conn: &mut PgConnection, day: Day) -> Result<Option<String>, CloseError> {
+    let status = sqlx::query_scalar!(
+        "SELECT status FROM snapshots WHERE pool_id = $1 AND snapshot_date = $2 FOR NO KEY UPDATE SKIP LOCKED",
+        day.pool.0,
+        day.date,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(status)
+}
+
+/// The next SKUs: at least one, then as many as fit.
+async fn choose(conn: &mut PgConnection, day: Day, settings: Settings, after: i64) -> Result<Vec<Member>, CloseError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT s.sku_id, c.depletion_order AS "order: DepletionOrder", l.lines AS "lines!"
+        FROM stock AS s
+        JOIN skus AS k ON k.sku_id = s.sku_id
+        JOIN classes AS c ON c.class_id = k.class_id
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS lines
+            FROM shipment_lines
+            WHERE pool_id = $1 AND sku_id = s.sku_id AND shipped_at < $4
+                AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+        ) AS l
+        WHERE s.pool_id = $1 AND s.sku_id > $2
+            AND NOT EXISTS (
+                SELECT FROM snapshot_skus WHERE pool_id = $1 AND sku_id = s.sku_id AND snapshot_date = $3
+            )
+        ORDER BY s.sku_id
+        LIMIT $5
+        "#,
+        day.pool.0,
+        after,
+        day.date,
+        day.window.ends_at,
+        settings.chunk_skus.max(1),
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut lines = 0;
+    let fits = |member: &Member| {
+        let first = lines == 0;
+        lines += member.lines;
+        first || lines <= settings.chunk_lines
+    };
+    let members = rows.into_iter().map(|row| Member { sku: row.sku_id, lines: row.lines, order: row.order });
+    Ok(members.take_while(fits).collect())
+}

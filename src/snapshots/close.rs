@@ -1,0 +1,282 @@
+//! Closing one day: begin, chunk after chunk, finish. Whoever comes next carries on where the last one was stopped.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use scoped_futures::ScopedFutureExt;
+use sqlx::{PgConnection, PgPool};
+
+use super::CloseError;
+use super::chunk::{self, Step};
+use super::window::{self, Window};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::db::tx;
+use crate::ids::{ClientId, PoolId};
+
+/// A ledger transaction that read its clock before midnight is over by then: no statement of ours may run longer.
+const IN_FLIGHT: TimeDelta = TimeDelta::seconds(60);
+/// Rows of stock that are waited for at once.
+const BARRIER_ROWS: i64 = 500;
+/// How often a chunk may find its rows locked by somebody else before the close gives up.
+const MOST_CONTENDED: u32 = 20;
+
+/// Which day to close, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Closing {
+    /// The pool.
+    pub pool: PoolId,
+    /// Its local day.
+    pub date: NaiveDate,
+    /// Even though the day has not ended.
+    pub early: bool,
+    /// By whom; the service itself for the daily job.
+    pub client: ClientId,
+}
+
+/// What a call came to. The day is closed either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was open before.
+    Closed,
+    /// It had been closed before.
+    AlreadyClosed,
+}
+
+/// A day that is being closed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Day {
+    pub pool: PoolId,
+    pub date: NaiveDate,
+    pub window: Window,
+    pub client: ClientId,
+}
+
+/// Closes a day, or finishes what another call has begun. To be called from a task of its own: it takes as long as it
+/// takes. `go_on` is asked between chunks.
+///
+/// # Errors
+/// [`CloseError`]; what is done stays done, and calling it again does the rest.
+pub async fn close_day(
+    app: &App,
+    closing: Closing,
+    go_on: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<Outcome, CloseError> {
+    let begun = tx::write(&app.db, "begin_snapshot", |conn| begin(conn, &app.clock, closing).scope_boxed()).await?;
+    let Begun::Open { day, begun_at } = begun else { return Ok(Outcome::AlreadyClosed) };
+    if (TimeDelta::zero()..IN_FLIGHT).contains(&(begun_at - day.window.ends_at)) {
+        let pool = day.pool;
+        wait_for_ledger(&app.db, pool).await?;
+    }
+    let (mut after, mut contended) = (0, 0);
+    loop {
+        if !go_on() {
+            return Err(CloseError::Stopped);
+        }
+        let settings = app.settings.snapshots;
+        let taken = tx::write(&app.db, "snapshot_chunk", |conn| {
+            chunk::take(conn, &app.clock, day, settings, after).scope_boxed()
+        })
+        .await;
+        match taken {
+            Ok(Step::Done { last, .. }) => (after, contended) = (last, 0),
+            Ok(Step::NothingLeft) => break,
+            Ok(Step::DayClosed) => return Ok(Outcome::Closed),
+            Ok(Step::Busy) => pause().await,
+            Err(error) if contended < MOST_CONTENDED && tx::Contended::is_contention(&error) => {
+                contended += 1;
+                pause().await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    tx::write(&app.db, "finish_snapshot", |conn| finish(conn, &app.clock, day).scope_boxed()).await?;
+    Ok(Outcome::Closed)
+}
+
+/// Long enough not to be in the way of who is at work, and not always the same.
+async fn pause() {
+    let random = crate::ids::new_uuid().as_bytes()[9];
+    tokio::time::sleep(Duration::from_millis(20 + u64::from(random) / 4)).await;
+}
+
+/// The day of a pool that closes next. One that is being closed is still open.
+///
+/// # Errors
+/// Database errors.
+pub async fn find_first_open_day(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<NaiveDate>> {
+    let Some(home) = find_home(conn, pool).await? else { return Ok(None) };
+    Ok(Some(first_open(&home, find_newest(conn, pool).await?.as_ref())))
+}
+
+struct Home {
+    time_zone: Tz,
+    created_at: DateTime<Utc>,
+}
+
+struct Newest {
+    snapshot_date: NaiveDate,
+    window_end: DateTime<Utc>,
+    closed: bool,
+}
+
+/// The first day is the local date on which the pool was made: what had shipped before is taken by it, late.
+fn first_open(home: &Home, newest: Option<&Newest>) -> NaiveDate {
+    match newest {
+        None => window::date_at(home.time_zone, home.created_at),
+        Some(newest) if newest.closed => newest.snapshot_date.succ_opt().unwrap_or(newest.snapshot_date),
+        Some(newest) => newest.snapshot_date,
+    }
+}
+
+enum Begun {
+    Open { day: Day, begun_at: DateTime<Utc> },
+    Closed,
+}
+
+async fn begin(conn: &mut PgConnection, clock: &Clock, closing: Closing) -> Result<Begun, CloseError> {
+    let Closing { pool, date, early, client } = closing;
+    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+    if let Some((window, closed)) = find_day(conn, pool, date).await? {
+        let day = Day { pool, date, window, client };
+        return Ok(if closed { Begun::Closed } else { Begun::Open { day, begun_at: now } });
+    }
+    let home = find_home(conn, pool).await?.ok_or_else(|| CloseError::Inconsistent(format!("no pool {}", pool.0)))?;
+    let newest = find_newest(conn, pool).await?;
+    let window = window::window_of(
+        home.time_zone,
+        date,
+        newest.as_ref().filter(|newest| newest.snapshot_date.succ_opt() == Some(date)).map(|newest| newest.window_end),
+    );
+    if now < window.ends_at && !early {
+        return Err(CloseError::NotOver { date, ends_at: window.ends_at });
+    }
+    let open = first_open(&home, newest.as_ref());
+    if date > open {
+        return Err(CloseError::EarlierDayOpen { first_open_date: open });
+    }
+    if date < open {
+        return Err(CloseError::BeforeFirstDay { first_date: open });
+    }
+    insert_day(conn, closing, &home, newest.is_some(), window, now).await?;
+    Ok(Begun::Open { day: Day { pool, date, window, client }, begun_at: now })
+}
+
+/// Whoever loses (the day was begun, an earlier one is being closed) looks again: that is no error of the caller's.
+async fn insert_day(
+    conn: &mut PgConnection,
+    closing: Closing,
+    home: &Home,
+    follows: bool,
+    window: Window,
+    now: DateTime<Utc>,
+) -> Result<(), CloseError> {
+    let previous = closing.date.pred_opt().filter(|_| follows);
+    let done = sqlx::query!(
+        r#"
+        INSERT INTO snapshots (
+            pool_id, snapshot_date, previous_date, window_start, window_end, time_zone, status, client_id, begun_at,
+            closed_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, 'closing', $7, $8, NULL)
+        ON CONFLICT DO NOTHING
+        "#,
+        closing.pool.0,
+        closing.date,
+        previous,
+        window.starts_at,
+        window.ends_at,
+        home.time_zone.name(),
+        closing.client.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(CloseError::Raced) }
+}
+
+/// All SKUs are done: the day is closed, for ever.
+async fn finish(conn: &mut PgConnection, clock: &Clock, day: Day) -> Result<(), CloseError> {
+    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+    sqlx::query!(
+        r#"
+        UPDATE snapshots
+        SET status = 'closed', closed_at = $3
+        WHERE pool_id = $1 AND snapshot_date = $2 AND status = 'closing'
+        "#,
+        day.pool.0,
+        day.date,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn find_day(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    date: NaiveDate,
+) -> Result<Option<(Window, bool)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        SELECT window_start, window_end, status = 'closed' AS "closed!"
+        FROM snapshots
+        WHERE pool_id = $1 AND snapshot_date = $2
+        "#,
+        pool.0,
+        date,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (Window { starts_at: row.window_start, ends_at: row.window_end }, row.closed)))
+}
+
+async fn find_newest(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<Newest>> {
+    sqlx::query_as!(
+        Newest,
+        r#"
+        SELECT snapshot_date, window_end, status = 'closed' AS "closed!"
+        FROM snapshots
+        WHERE pool_id = $1
+        ORDER BY snapshot_date DESC
+        LIMIT 1
+        "#,
+        pool.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// From the database and not from memory, which may be behind a change of zone.
+async fn find_home(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<Home>> {
+    let row =
+        sqlx::query!("SELECT time_zone, created_at FROM pools WHERE pool_id = $1", pool.0).fetch_optional(conn).await?;
+    Ok(row.map(|row| Home { time_zone: row.time_zone.parse().unwrap_or(Tz::UTC), created_at: row.created_at }))
+}
+
+/// Waits until no transaction of the ledger is at work that read its clock before the day ended: whoever locks a row
+/// after this reads it later. In the order of the ledger's own locks, each page a transaction of its own.
+async fn wait_for_ledger(db: &PgPool, pool: PoolId) -> Result<(), CloseError> {
+    let mut after = 0;
+    loop {
+        let page = tx::write(db, "snapshot_barrier", |conn| lock_stock(conn, pool, after).scope_boxed()).await?;
+        match page {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn lock_stock(conn: &mut PgConnection, pool: PoolId, after: i64) -> Result<Option<i64>, CloseError> {
+    let skus = sqlx::query_scalar!(
+        "SELECT sku_id FROM stock WHERE pool_id = $1 AND sku_id > $2 ORDER BY sku_id LIMIT $3 FOR SHARE",
+        pool.0,
+        after,
+        BARRIER_ROWS,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(skus.last().copied())
+}

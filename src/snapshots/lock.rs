@@ -1,0 +1,249 @@
+//! What a chunk reads under locks: lines first, in the order of their key, then lots, as every writer does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::CloseError;
+use super::chunk::Member;
+use super::close::Day;
+use crate::ids::PoolId;
+use crate::lots::fifo;
+
+/// A shipment line under its lock.
+#[derive(Debug)]
+pub(super) struct LockedLine {
+    pub shipment_id: Uuid,
+    pub line_ref: String,
+    pub sku_id: i64,
+    pub quantity: i64,
+    pub covered_quantity: i64,
+    pub depleted_quantity: i64,
+    pub lot_id: Option<Uuid>,
+    pub shipped_at: DateTime<Utc>,
+    pub shipped_date: NaiveDate,
+    pub snapshot_date: Option<NaiveDate>,
+    pub voided_at: Option<DateTime<Utc>>,
+}
+
+/// What is still short of a line whose day was closed before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Short {
+    /// Units neither settled nor voided.
+    pub open: i64,
+    /// Number of the line's newest depletion.
+    pub newest: i16,
+}
+
+/// A lot under its lock, and what its next movement follows.
+#[derive(Debug)]
+pub(super) struct LockedLot {
+    pub sku: i64,
+    pub lot: fifo::Lot,
+    pub unit_cost: Decimal,
+    pub newest_seq: i32,
+}
+
+/// Everything that a chunk decides on.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub lines: Vec<LockedLine>,
+    /// By shipment and line.
+    pub short: BTreeMap<(Uuid, String), Short>,
+    pub lots: Vec<LockedLot>,
+}
+
+pub(super) async fn lock(conn: &mut PgConnection, day: Day, members: &[Member]) -> Result<Locked, CloseError> {
+    let skus: Vec<i64> = members.iter().map(|member| member.sku).collect();
+    let with_lines: Vec<i64> = members.iter().filter(|member| member.lines > 0).map(|member| member.sku).collect();
+    let keys = find_short_lines(conn, day.pool, &skus).await?;
+    let lines = if keys.is_empty() {
+        lock_lines_of_day(conn, day, &with_lines).await?
+    } else {
+        lock_lines_with_short(conn, day, &with_lines, keys).await?
+    };
+    let settleable =
+        |line: &&LockedLine| line.snapshot_date.is_some() && line.covered_quantity > line.depleted_quantity;
+    let short = read_short(conn, day.pool, lines.iter().filter(settleable)).await?;
+    let wanting: BTreeSet<i64> =
+        lines.iter().filter(|line| line.covered_quantity > line.depleted_quantity).map(|line| line.sku_id).collect();
+    let lots = lock_lots(conn, day.pool, wanting.into_iter().collect()).await?;
+    Ok(Locked { lines, short, lots })
+}
+
+/// Lines of these SKUs that were short when their day closed and still are.
+async fn find_short_lines(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+) -> Result<Vec<(Uuid, String)>, CloseError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT s.shipment_id, s.line_ref
+        FROM unnest($2::bigint[]) AS k (sku_id)
+        JOIN lot_shortages AS s ON s.pool_id = $1 AND s.sku_id = k.sku_id
+        WHERE s.settled_quantity + s.voided_quantity < s.quantity
+        "#,
+        pool.0,
+        skus,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.shipment_id, row.line_ref)).collect())
+}
+
+async fn lock_lines_of_day(conn: &mut PgConnection, day: Day, skus: &[i64]) -> Result<Vec<LockedLine>, CloseError> {
+    if skus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines = sqlx::query_as!(
+        LockedLine,
+        r#"
+        SELECT
+            shipment_id, line_ref, sku_id, quantity, covered_quantity, depleted_quantity, lot_id, shipped_at,
+            shipped_date, snapshot_date, voided_at
+        FROM shipment_lines
+        WHERE pool_id = $1 AND sku_id = ANY($2) AND shipped_at < $3
+            AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+        ORDER BY shipment_id, line_ref
+        FOR UPDATE
+        "#,
+        day.pool.0,
+        skus,
+        day.window.ends_at,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(lines)
+}
+
+/// The same, and lines that are short, in one statement: so all locks are taken in one order.
+async fn lock_lines_with_short(
+    conn: &mut PgConnection,
+    day: Day,
+    skus: &[i64],
+    short: Vec<(Uuid, String)>,
+) -> Result<Vec<LockedLine>, CloseError> {
+    let (shipments, line_refs): (Vec<Uuid>, Vec<String>) = short.into_iter().unzip();
+    let mut lines = sqlx::query_as!(
+        LockedLine,
+        r#"
+        SELECT
+            l.shipment_id, l.line_ref, l.sku_id, l.quantity, l.covered_quantity, l.depleted_quantity, l.lot_id,
+            l.shipped_at, l.shipped_date, l.snapshot_date, l.voided_at
+        FROM (
+            SELECT shipment_id, line_ref
+            FROM shipment_lines
+            WHERE pool_id = $1 AND sku_id = ANY($2) AND shipped_at < $3
+                AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+            UNION ALL
+            SELECT * FROM unnest($4::uuid[], $5::text[])
+        ) AS k (shipment_id, line_ref)
+        JOIN shipment_lines AS l
+            ON l.pool_id = $1 AND l.shipment_id = k.shipment_id AND l.line_ref = k.line_ref
+        ORDER BY l.shipment_id, l.line_ref
+        FOR UPDATE OF l
+        "#,
+        day.pool.0,
+        skus,
+        day.window.ends_at,
+        &shipments,
+        &line_refs,
+    )
+    .fetch_all(conn)
+    .await?;
+    // The lock may have waited for who voided it.
+    lines.retain(|line| line.voided_at.is_none());
+    Ok(lines)
+}
+
+/// What is short of lines that are locked: nobody else changes it now.
+async fn read_short(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lines: impl Iterator<Item = &LockedLine>,
+) -> Result<BTreeMap<(Uuid, String), Short>, CloseError> {
+    let (shipments, line_refs): (Vec<Uuid>, Vec<&str>) =
+        lines.map(|line| (line.shipment_id, line.line_ref.as_str())).unzip();
+    if shipments.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            s.shipment_id, s.line_ref, s.quantity - s.settled_quantity - s.voided_quantity AS "open!",
+            coalesce(d.n, 0::smallint) AS "newest!"
+        FROM unnest($2::uuid[], $3::text[]) AS k (shipment_id, line_ref)
+        JOIN lot_shortages AS s ON s.pool_id = $1 AND s.shipment_id = k.shipment_id AND s.line_ref = k.line_ref
+        LEFT JOIN LATERAL (
+            SELECT n
+            FROM depletions
+            WHERE pool_id = $1 AND shipment_id = k.shipment_id AND line_ref = k.line_ref
+            ORDER BY n DESC
+            LIMIT 1
+        ) AS d ON true
+        WHERE s.settled_quantity + s.voided_quantity < s.quantity
+        "#,
+        pool.0,
+        &shipments,
+        &line_refs as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let short = |open, newest| Short { open, newest };
+    Ok(rows.into_iter().map(|row| ((row.shipment_id, row.line_ref), short(row.open, row.newest))).collect())
+}
+
+/// Lots with something left, and then, under their locks, the number of each one's newest movement.
+async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Result<Vec<LockedLot>, CloseError> {
+    if skus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            lot_id, sku_id, received_date, recorded_at, expires_date, remaining_quantity, quarantined_quantity,
+            unit_cost
+        FROM lots
+        WHERE pool_id = $1 AND sku_id = ANY($2) AND remaining_quantity > 0
+        ORDER BY lot_id
+        FOR UPDATE
+        "#,
+        pool.0,
+        &skus,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.lot_id).collect();
+    let newest = sqlx::query!(
+        r#"
+        SELECT k.lot_id AS "lot_id!", t.seq
+        FROM unnest($2::uuid[]) AS k (lot_id)
+        CROSS JOIN LATERAL (
+            SELECT seq FROM lot_transactions WHERE pool_id = $1 AND lot_id = k.lot_id ORDER BY seq DESC LIMIT 1
+        ) AS t
+        "#,
+        pool.0,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let newest: BTreeMap<Uuid, i32> = newest.into_iter().map(|row| (row.lot_id, row.seq)).collect();
+    let locked = rows.into_iter().map(|row| LockedLot {
+        sku: row.sku_id,
+        lot: fifo::Lot {
+            id: row.lot_id,
+            received_date: row.received_date,
+            recorded_at: row.recorded_at,
+            expires_date: row.expires_date,
+            remaining: row.remaining_quantity,
+            quarantined: row.quarantined_quantity,
+        },
+        unit_cost: row.unit_cost,
+        newest_seq: newest.get(&row.lot_id).copied().unwrap_or(0),
+    });
+    Ok(locked.collect())
+}

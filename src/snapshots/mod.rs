@@ -1,0 +1,139 @@
+//! The daily close: every shipped unit gets one lot and one cost, once, and every balance is photographed.
+//!
+//! ```text
+//! begin    a row in `snapshots`, status closing      days follow each other, one at a time
+//! chunk    whole SKUs, one transaction each:
+//!            lock the day, choose SKUs, lock lines, lock lots, assign units to lots (pure): first
+//!            what is short since an earlier day, then the day's lines; write; claim (pool, SKU, date)
+//! finish   status closed                             never re-opened
+//! ```
+//!
+//! What makes it happen once is in the schema, not here: `snapshot_skus` has one row per (pool, SKU, date),
+//! `depletions` numbers the rows of a line from 1, `lot_transactions` takes one depletion per lot and day. A run that is
+//! killed leaves whole SKUs done and the others untouched; the next run, by whomever, does the rest. Two runs at once
+//! take turns by the row of the day, which only keeps them from doing work that the schema would then refuse.
+//!
+//! A closed day is never re-opened: a line that arrives late is taken by the next open day, keeps its own date and is
+//! counted as late. Balances (`stock`) are not touched at all: what left the shelf left it when it was shipped.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use crate::http::code::Code;
+use crate::http::problem::{ErrorItem, Problem};
+
+mod assign;
+mod chunk;
+pub mod close;
+mod lock;
+mod photograph;
+pub mod queries;
+pub mod reports;
+pub mod routes;
+pub mod view;
+pub mod window;
+mod write;
+
+pub use close::{Closing, Outcome, close_day, find_first_open_day};
+
+/// How much one transaction of a close takes on. A SKU is never split.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Most SKUs.
+    pub chunk_skus: i64,
+    /// Shipment lines after which no further SKU is added.
+    pub chunk_lines: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { chunk_skus: 200, chunk_lines: 10_000 }
+    }
+}
+
+/// Why a day was not closed.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// The local day goes on.
+    #[error("{date} has not ended yet; it ends at {ends_at:?}")]
+    NotOver {
+        /// The day.
+        date: NaiveDate,
+        /// Its end.
+        ends_at: DateTime<Utc>,
+    },
+    /// Days close in order.
+    #[error("{first_open_date} must be closed first")]
+    EarlierDayOpen {
+        /// The day that comes next.
+        first_open_date: NaiveDate,
+    },
+    /// The pool was not there yet.
+    #[error("the first day of the pool is {first_date}")]
+    BeforeFirstDay {
+        /// The pool's first day.
+        first_date: NaiveDate,
+    },
+    /// It was asked to leave off, between two chunks.
+    #[error("asked to stop")]
+    Stopped,
+    /// Another transaction came first; to be tried again.
+    #[error("another transaction came first")]
+    Raced,
+    /// A row is not as the rows around it say.
+    #[error("{0}")]
+    Inconsistent(String),
+    /// The database refused or could not be reached; what is done stays done.
+    #[error("the database failed: {0}")]
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for CloseError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl crate::db::tx::Contended for CloseError {
+    fn is_contention(&self) -> bool {
+        match self {
+            Self::Raced => true,
+            Self::Database(error) => crate::db::tx::is_contention(error),
+            _ => false,
+        }
+    }
+}
+
+impl From<CloseError> for Problem {
+    fn from(error: CloseError) -> Self {
+        let say = error.to_string();
+        match error {
+            CloseError::NotOver { .. } => {
+                let detail = format!("{say}. close_early closes it all the same; what ships later is carried late.");
+                let errors = vec![ErrorItem::at("/date", Code::DayNotOver, detail.clone())];
+                Self { errors, ..Self::new(Code::DayNotOver, detail) }
+            }
+            CloseError::EarlierDayOpen { .. } => {
+                Self::new(Code::EarlierDayOpen, format!("Days close in order: {say}."))
+            }
+            CloseError::BeforeFirstDay { .. } => {
+                Self::listing(vec![ErrorItem::at("/date", Code::ValidationFailed, format!("is too early: {say}"))])
+            }
+            CloseError::Stopped => Self::new(Code::Unavailable, "This instance is shutting down; try again."),
+            CloseError::Raced => Self::new(Code::Unavailable, "Somebody else is closing this day; try again."),
+            CloseError::Inconsistent(detail) => {
+                tracing::error!(detail, "a day cannot be closed");
+                Self::new(Code::Internal, "Stored rows disagree; it has been logged under this request id.")
+            }
+            // No race: two runs take turns. A guard of the schema has kept something from happening twice.
+            CloseError::Database(error) if is_unique_violation(&error) => {
+                tracing::error!(%error, "a day cannot be closed: part of it has been depleted before");
+                Self::new(Code::Internal, "Part of this day has been depleted before; see `holdfast repair diagnose`.")
+            }
+            CloseError::Database(error) => error.into(),
+        }
+    }
+}
+
+fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}

@@ -1,0 +1,93 @@
+//! Which instants a local day covers. Pure.
+//!
+//! A day runs from local midnight to local midnight, so it has 23 or 25 hours where clocks change. It begins where the
+//! day before it ended, whatever became of the pool's zone since: days neither overlap nor leave a gap, and the day of
+//! a change of zone is longer or shorter.
+
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::{GapInfo, Tz};
+
+/// From an instant, included, to an instant, excluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Its first instant.
+    pub starts_at: DateTime<Utc>,
+    /// The first instant after it.
+    pub ends_at: DateTime<Utc>,
+}
+
+/// The window of `date`, given where the day before it ended.
+#[must_use]
+pub fn window_of(zone: Tz, date: NaiveDate, previous_ended_at: Option<DateTime<Utc>>) -> Window {
+    let starts_at = previous_ended_at.unwrap_or_else(|| midnight(zone, date));
+    // A pool that moves across the date line has nothing left of a day; the schema wants days that run forward.
+    let ends_at = end_of(zone, date).max(starts_at + TimeDelta::seconds(1));
+    Window { starts_at, ends_at }
+}
+
+/// The instant at which a local day ends.
+#[must_use]
+pub fn end_of(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
+    midnight(zone, date.checked_add_days(Days::new(1)).unwrap_or(date))
+}
+
+/// The local date at an instant.
+#[must_use]
+pub fn date_at(zone: Tz, instant: DateTime<Utc>) -> NaiveDate {
+    instant.with_timezone(&zone).date_naive()
+}
+
+/// The first instant of a local day: where clocks skip midnight, the instant they skip to; where they repeat it, the
+/// first of the two.
+fn midnight(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
+    let local = date.and_time(NaiveTime::MIN);
+    let instant = match zone.from_local_datetime(&local) {
+        LocalResult::Single(instant) => instant,
+        LocalResult::Ambiguous(one, other) => one.min(other),
+        LocalResult::None => {
+            GapInfo::new(&local, &zone).and_then(|gap| gap.end).unwrap_or_else(|| zone.from_utc_datetime(&local))
+        }
+    };
+    instant.to_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn hours(zone: Tz, date: &str) -> i64 {
+        let window = window_of(zone, day(date), None);
+        (window.ends_at - window.starts_at).num_hours()
+    }
+
+    #[test]
+    fn a_day_has_as_many_hours_as_the_clocks_on_the_wall() {
+        assert_eq!(hours(Tz::America__New_York, "2026-03-08"), 23);
+        assert_eq!(hours(Tz::America__New_York, "2026-11-01"), 25);
+        assert_eq!(hours(Tz::America__New_York, "2026-06-01"), 24);
+        assert_eq!(hours(Tz::Pacific__Auckland, "2026-09-27"), 23);
+        assert_eq!(hours(Tz::Pacific__Auckland, "2026-04-05"), 25);
+        // Where clocks skip midnight itself the day begins at one; where they go back to before midnight the evening
+        // is repeated and belongs to the day before.
+        assert_eq!(hours(Tz::America__Havana, "2026-03-08"), 23);
+        assert_eq!(hours(Tz::America__Havana, "2026-11-01"), 25);
+        assert_eq!(hours(Tz::Asia__Beirut, "2026-03-29"), 23);
+    }
+
+    #[test]
+    fn days_follow_each_other_through_a_change_of_zone() {
+        let zones = [Tz::Pacific__Honolulu, Tz::Asia__Tokyo, Tz::America__New_York, Tz::Pacific__Kiritimati, Tz::UTC];
+        let mut before: Option<Window> = None;
+        for (number, zone) in zones.into_iter().enumerate() {
+            let date = day("2026-11-20") + Days::new(number as u64);
+            let window = window_of(zone, date, before.map(|before| before.ends_at));
+            assert!(window.starts_at < window.ends_at);
+            assert!(before.is_none_or(|before| before.ends_at == window.starts_at));
+            before = Some(window);
+        }
+    }
+}
