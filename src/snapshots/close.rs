@@ -1,6 +1,6 @@
 //! Closing one day: begin, chunk after chunk, finish. Whoever comes next carries on where the last one was stopped.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -65,6 +65,7 @@ pub async fn close_day(
 ) -> Result<Outcome, CloseError> {
     let begun = tx::write(&app.db, "begin_snapshot", |conn| begin(conn, &app.clock, closing).scope_boxed()).await?;
     let Begun::Open { day, begun_at } = begun else { return Ok(Outcome::AlreadyClosed) };
+    let started = Instant::now();
     if (TimeDelta::zero()..IN_FLIGHT).contains(&(begun_at - day.window.ends_at)) {
         let pool = day.pool;
         wait_for_ledger(&app.db, pool).await?;
@@ -92,6 +93,9 @@ pub async fn close_day(
         }
     }
     tx::write(&app.db, "finish_snapshot", |conn| finish(conn, &app.clock, day).scope_boxed()).await?;
+    let took = started.elapsed();
+    tracing::info!(pool = closing.pool.0, date = %closing.date, took_ms = took.as_millis(), "closed a day");
+    metrics::histogram!("holdfast_snapshot_seconds").record(took.as_secs_f64());
     Ok(Outcome::Closed)
 }
 
