@@ -24,6 +24,7 @@ use crate::http::problem::{ErrorItem, Problem};
 mod assign;
 mod chunk;
 pub mod close;
+pub mod job;
 mod lock;
 mod photograph;
 pub mod queries;
