@@ -127,6 +127,7 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
     ),
     ("job_slots", Index, &["job_slots_one_open"]),
     ("job_slots", Trigger, &["job_slots_only_forward", "job_slots_open_stays"]),
+    (
         "lot_shortages",
         Constraint,
         &[
