@@ -20,6 +20,7 @@ mod jobs;
 mod lots;
 mod oversells;
 mod races;
+mod repair;
 mod reservations;
 mod scale;
 mod shipments;
