@@ -4,10 +4,9 @@ mod by_hand;
 mod leases;
 mod purges;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use holdfast::clock::Clock;

@@ -51,7 +51,8 @@ async fn a_shipment_lowers_on_hand_and_committed_together_and_fulfils_the_order(
     lot(&app, "TEA", 10, json!({})).await;
     let id = committed(&app, "TEA", 4, "A1").await;
     assert_eq!(numbers(&app, "TEA").await, [10, 0, 4, 6]);
-    let part = app.client.post("/shipments", &shipment("f1", &[("TEA", 3)], json!({"order_ref": "A1"}))).await.expect(201);
+    let part =
+        app.client.post("/shipments", &shipment("f1", &[("TEA", 3)], json!({"order_ref": "A1"}))).await.expect(201);
     assert_eq!(numbers(&app, "TEA").await, [7, 0, 1, 6], "what is shown to customers does not move");
     assert_eq!(part.quantities("/lines/0", ["covered", "uncovered", "fulfilled", "depleted"]), [3, 0, 3, 0]);
     assert_eq!(part.at("/lines/0/fulfilments/0/reservation_id"), json!(id));
@@ -173,9 +174,11 @@ async fn what_comes_back_is_a_lot_of_its_own_and_never_more_than_was_shipped() {
     let app = TestApp::start().await;
     lot(&app, "TEA", 10, json!({})).await;
     let shipped = app.client.post("/shipments", &shipment("f1", &[("TEA", 4)], json!({"order_ref": "A1"}))).await;
-    let line = |quantity: i64, name: &str| json!({
-        "source": "rma", "source_ref": name, "order_ref": "A1", "lines": [{"sku": "TEA", "quantity": quantity}]
-    });
+    let line = |quantity: i64, name: &str| {
+        json!({
+            "source": "rma", "source_ref": name, "order_ref": "A1", "lines": [{"sku": "TEA", "quantity": quantity}]
+        })
+    };
     let back = app.client.post("/returns", &line(3, "r1")).await.expect(201);
     assert_eq!(numbers(&app, "TEA").await, [9, 3, 0, 6], "off sale until somebody has looked");
     app.client.post("/returns", &line(3, "r1")).await.expect(200);
@@ -193,7 +196,8 @@ async fn what_comes_back_is_a_lot_of_its_own_and_never_more_than_was_shipped() {
     }]});
     app.client.post("/returns", &direct).await.expect(201);
     assert_eq!(numbers(&app, "TEA").await, [10, 0, 0, 10]);
-    let unknown = json!({"source_ref": "r4", "lines": [{"sku": "TEA", "quantity": 1, "unit_cost": "9", "currency": "EUR"}]});
+    let unknown =
+        json!({"source_ref": "r4", "lines": [{"sku": "TEA", "quantity": 1, "unit_cost": "9", "currency": "EUR"}]});
     app.client.post("/returns", &unknown).await.expect(201);
     app.finish().await;
 }
@@ -238,8 +242,7 @@ async fn a_lot_is_off_sale_from_the_local_midnight_of_its_expiry_without_any_job
         let body = json!({"pool": "nz", "lines": [{"sku": "MILK", "quantity": quantity}]});
         app.client.post("/reservations", &body).await
     };
-    let sellable =
-        async || app.client.get("/availability?sku=MILK&pool=nz").await.at("/data/0/sellable_quantity");
+    let sellable = async || app.client.get("/availability?sku=MILK&pool=nz").await.at("/data/0/sellable_quantity");
     let midnight = expires.and_hms_opt(0, 0, 0).unwrap().and_local_timezone(zone).unwrap();
     let left = (midnight.to_utc() - app.clock.local_now()).num_seconds();
     app.advance(left - 60);

@@ -11,8 +11,8 @@ use crate::ids::{ClientId, LotId, PoolId, ReservationId, ReturnId, ShipmentId, S
 use crate::ledger::command::Receive;
 use crate::ledger::entry::LineRef;
 use crate::ledger::goods::{
-    LineDepletion, LotStatus, OpenDiscrepancy, OpenShortage, PendingUnits, ReturnLineRecord, ReturnRecord,
-    ReturnedLot, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
+    LineDepletion, LotStatus, OpenDiscrepancy, OpenShortage, PendingUnits, ReturnLineRecord, ReturnRecord, ReturnedLot,
+    ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
 };
 use crate::ledger::outcome::LotRecord;
 
@@ -202,11 +202,7 @@ pub(super) async fn lock_shipments(
 ///
 /// # Errors
 /// Database errors.
-pub async fn find_shipments(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<ShipmentRecord>> {
+pub async fn find_shipments(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<Vec<ShipmentRecord>> {
     let rows = sqlx::query!(
         r#"
         SELECT s.*

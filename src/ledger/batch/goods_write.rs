@@ -114,12 +114,7 @@ pub(super) async fn write(
 }
 
 /// Moves a lot and appends the transaction that says so.
-async fn move_lot(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    now: DateTime<Utc>,
-    step: &LotMove,
-) -> Result<(), BatchError> {
+async fn move_lot(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>, step: &LotMove) -> Result<(), BatchError> {
     let (status, status_reason) = step.status.clone().unzip();
     let after = sqlx::query!(
         r#"
@@ -179,11 +174,7 @@ async fn move_lot(
     Ok(())
 }
 
-async fn insert_shipment(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    shipment: &ShipmentRecord,
-) -> Result<(), BatchError> {
+async fn insert_shipment(conn: &mut PgConnection, pool: PoolId, shipment: &ShipmentRecord) -> Result<(), BatchError> {
     sqlx::query!(
         r#"
         INSERT INTO shipments (

@@ -32,8 +32,8 @@ pub(in crate::ledger) mod oversells;
 mod write;
 
 pub use error::BatchError;
-pub use goods_load::{find_return_by_id, find_shipments, read_status};
 use goods_load::LotNames;
+pub use goods_load::{find_return_by_id, find_shipments, read_status};
 use named::Named;
 
 /// Due holds are read in pages of this many lines per SKU, growing fourfold while they are not enough.
@@ -171,9 +171,8 @@ async fn load(
         load::find_lots_by_source_ref(conn, pool, &named.sources, &named.source_refs).await?
     };
     let now = setting.clock.at(under_lock.now);
-    let today = setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| {
-        now.with_timezone(&pool.time_zone).date_naive()
-    });
+    let today =
+        setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| now.with_timezone(&pool.time_zone).date_naive());
     let expiring: Vec<i64> = shelves
         .iter()
         .filter(|(_, shelf)| shelf.next_expires_date.is_some_and(|date| date <= today))
@@ -195,8 +194,7 @@ async fn load_goods(
     skus: &[i64],
     expiring: &[i64],
 ) -> Result<Goods, BatchError> {
-    let mut goods =
-        Goods { last_snapshot: goods_load::find_last_snapshot(conn, pool).await?, ..Goods::default() };
+    let mut goods = Goods { last_snapshot: goods_load::find_last_snapshot(conn, pool).await?, ..Goods::default() };
     // Lines before lots, as the close of a day does.
     goods.shipments = goods_load::lock_shipments(conn, pool, shipments).await?;
     if named.settles {

@@ -51,7 +51,11 @@ pub(super) async fn write_changes(
     Ok(())
 }
 
-pub(super) fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
+pub(super) fn expect_rows(
+    what: &'static str,
+    expected: usize,
+    done: &sqlx::postgres::PgQueryResult,
+) -> Result<(), BatchError> {
     if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == expected) {
         Ok(())
     } else {

@@ -95,9 +95,10 @@ fn shipped_lines(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<(Sh
         .shipments()
         .filter(|shipment| shipment.order_ref.as_ref() == Some(order_ref))
         .flat_map(|shipment| {
-            shipment.lines.iter().map(|own| {
-                (own, ShipmentLineRef { shipment: shipment.id.uuid, line_ref: own.line_ref.clone() })
-            })
+            shipment
+                .lines
+                .iter()
+                .map(|own| (own, ShipmentLineRef { shipment: shipment.id.uuid, line_ref: own.line_ref.clone() }))
         })
         .filter(|(own, _)| world.catalogue.sku_code(own.sku) == line.sku && own.returnable() > 0)
         .collect();

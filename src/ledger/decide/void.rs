@@ -48,12 +48,9 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, void: &VoidShipmen
     }
     let recorded = !lines.is_empty();
     match world.shipment(void.id.uuid).cloned() {
-        Some(shipment) => Outcome::Shipped(Box::new(Shipped {
-            shipment,
-            recorded,
-            differing: Vec::new(),
-            uncovered: Vec::new(),
-        })),
+        Some(shipment) => {
+            Outcome::Shipped(Box::new(Shipped { shipment, recorded, differing: Vec::new(), uncovered: Vec::new() }))
+        }
         None => Outcome::Refused(Refusal::ShipmentNotFound(void.id)),
     }
 }
