@@ -13,7 +13,7 @@ use crate::ledger::goods::{
 };
 
 /// Writes everything in an order that references allow. New lots are written before.
-pub(super) async fn write(
+pub(in crate::ledger::batch) async fn write(
     conn: &mut PgConnection,
     pool: PoolId,
     now: DateTime<Utc>,
@@ -51,7 +51,7 @@ pub(super) async fn write(
         )
         .execute(&mut *conn)
         .await?;
-        super::write::expect_rows("discrepancies", 1, &done)?;
+        crate::ledger::batch::write::expect_rows("discrepancies", 1, &done)?;
     }
     for (line, closing) in &changes.closed_shortages {
         let done = sqlx::query!(
@@ -73,7 +73,7 @@ pub(super) async fn write(
         )
         .execute(&mut *conn)
         .await?;
-        super::write::expect_rows("lot_shortages", 1, &done)?;
+        crate::ledger::batch::write::expect_rows("lot_shortages", 1, &done)?;
     }
     for step in &changes.moves {
         move_lot(conn, pool, now, step).await?;
@@ -309,7 +309,7 @@ async fn change_line(
     )
     .execute(conn)
     .await?;
-    super::write::expect_rows("shipment_lines", 1, &done)
+    crate::ledger::batch::write::expect_rows("shipment_lines", 1, &done)
 }
 
 async fn insert_depletion(
