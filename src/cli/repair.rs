@@ -100,7 +100,8 @@ async fn read_only(db: &PgPool, command: RepairCommand) -> anyhow::Result<bool> 
     match command {
         RepairCommand::Diagnose { pool, cursor, most, json } => {
             let pool = find_pool(&mut conn, pool).await?;
-            let cursor = cursor.map(|text| pagination::decode(&text).context("the cursor does not read")).transpose()?;
+            let cursor =
+                cursor.map(|text| pagination::decode(&text).context("the cursor does not read")).transpose()?;
             diagnose_all(&mut conn, &clock, pool, cursor, most, json).await
         }
         RepairCommand::Plan { pool, out } => {
@@ -203,10 +204,8 @@ async fn apply_plan(
         let outcome = outcome.as_str().unwrap_or_default().replace('_', " ");
         println!("{outcome}: {} {} {}", finding.id, finding.kind.as_str(), finding.subject);
         println!("    {}", if applied.detail.is_empty() { report::say(&finding.correction) } else { applied.detail });
-        clean &= matches!(
-            applied.outcome,
-            Outcome::Applied | Outcome::WouldApply | Outcome::AlreadyApplied | Outcome::Gone
-        );
+        clean &=
+            matches!(applied.outcome, Outcome::Applied | Outcome::WouldApply | Outcome::AlreadyApplied | Outcome::Gone);
     }
     if dry_run {
         println!("a dry run: nothing was changed; --apply does it");

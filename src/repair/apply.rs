@@ -273,11 +273,7 @@ async fn move_lots(
     Ok(())
 }
 
-async fn find_depleted(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    (shipment, line_ref): (Uuid, &str),
-) -> sqlx::Result<i64> {
+async fn find_depleted(conn: &mut PgConnection, pool: PoolId, (shipment, line_ref): (Uuid, &str)) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "SELECT depleted_quantity FROM shipment_lines WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3",
         pool.0,

@@ -18,8 +18,7 @@ use crate::ids::{PoolId, SkuId};
 use crate::ledger::audit::pages;
 
 /// What is looked at, in this order. Causes come before what follows from them.
-const SCANS: [Scan; 7] =
-    [Scan::Lines, Scan::Lots, Scan::Entries, Scan::Skus, Scan::Shortages, Scan::Holds, Scan::Days];
+const SCANS: [Scan; 7] = [Scan::Lines, Scan::Lots, Scan::Entries, Scan::Skus, Scan::Shortages, Scan::Holds, Scan::Days];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,9 +151,9 @@ fn following(place: &Cursor) -> Cursor {
 async fn place(conn: &mut PgConnection, of: Option<PoolId>, cursor: Option<Cursor>) -> sqlx::Result<Option<Cursor>> {
     let cursor = cursor.unwrap_or(Cursor { pool: i64::MIN, scan: SCANS[0], after: None });
     let pools = find_pools(conn, of, cursor.pool).await?;
-    Ok(pools.first().map(|pool| {
-        if pool.0 == cursor.pool { cursor } else { Cursor { pool: pool.0, scan: SCANS[0], after: None } }
-    }))
+    Ok(pools
+        .first()
+        .map(|pool| if pool.0 == cursor.pool { cursor } else { Cursor { pool: pool.0, scan: SCANS[0], after: None } }))
 }
 
 /// What one page suspects, and its last key; `None` when the scan is through.

@@ -9,7 +9,12 @@ use super::{Correction, Finding, Kind, Subject};
 use crate::ids::PoolId;
 
 /// Lots of a page that are not what their transactions sum up to.
-pub(super) async fn find_drifted(conn: &mut PgConnection, pool: PoolId, from: Uuid, to: Uuid) -> sqlx::Result<Vec<Uuid>> {
+pub(super) async fn find_drifted(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    from: Uuid,
+    to: Uuid,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         r#"
         SELECT l.lot_id
@@ -203,14 +208,10 @@ pub(super) async fn look_day(
     let excess_ever = seen.units_ever - seen.depleted_ever;
     let correction = match (seen.room, seen.rows.is_some()) {
         (None, _) => Correction::manual("There is no such lot."),
-        (Some(room), _) => {
-            named(decide(&Day { excess: seen.units - seen.depleted, excess_ever, room }), day)
-        }
+        (Some(room), _) => named(decide(&Day { excess: seen.units - seen.depleted, excess_ever, room }), day),
     };
-    let detail = format!(
-        "Depleted {} times that day: transactions took {}, lines {}.",
-        seen.times, seen.units, seen.depleted
-    );
+    let detail =
+        format!("Depleted {} times that day: transactions took {}, lines {}.", seen.times, seen.units, seen.depleted);
     let rows = [seen.rows, seen.depletions, Some(serde_json::json!({"beyond_lines_ever": excess_ever}))];
     let rows = rows.into_iter().flatten().collect();
     Ok(Some(finding(Kind::LotDay, pool, Subject::LotDay { lot_id: lot, date }, rows, detail, correction)))

@@ -76,7 +76,8 @@ pub fn render(plan: &Plan, done: &HashMap<(String, String), Done>) -> String {
 }
 
 /// What is said where there is nothing to repair.
-pub const NO_LOTS: &str = "Nothing to repair: there are no lots yet, so nothing was ever received, shipped or depleted.\n";
+pub const NO_LOTS: &str =
+    "Nothing to repair: there are no lots yet, so nothing was ever received, shipped or depleted.\n";
 
 fn is_done<'a>(finding: &Finding, done: &'a HashMap<(String, String), Done>) -> Option<&'a Done> {
     done.get(&(finding.id.clone(), finding.evidence.hash.clone()))

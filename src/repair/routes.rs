@@ -71,9 +71,11 @@ async fn pool_of(app: &App, code: Option<String>) -> Result<Option<PoolId>, Prob
     let Some(code) = code else { return Ok(None) };
     match app.find_pool(&code).await? {
         Some(pool) => Ok(Some(pool.id)),
-        None => {
-            Err(Problem::listing(vec![ErrorItem::at("/pool", Code::UnknownPool, format!("There is no pool {code:?}."))]))
-        }
+        None => Err(Problem::listing(vec![ErrorItem::at(
+            "/pool",
+            Code::UnknownPool,
+            format!("There is no pool {code:?}."),
+        )])),
     }
 }
 

@@ -41,7 +41,12 @@ pub(super) async fn find(
 }
 
 /// The lots that could give something for this line's SKU.
-pub(super) async fn find_lots(conn: &mut PgConnection, pool: PoolId, shipment: Uuid, line_ref: &str) -> sqlx::Result<Vec<Uuid>> {
+pub(super) async fn find_lots(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    shipment: Uuid,
+    line_ref: &str,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         r#"
         SELECT l.lot_id

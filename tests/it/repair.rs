@@ -66,8 +66,21 @@ async fn apply(app: &TestApp, plan: &str, findings: &[Value], dry_run: bool) -> 
 
 /// Every row that repair could write.
 async fn state(app: &TestApp) -> Vec<String> {
-    let tables = ["stock", "stock_entries", "lots", "lot_transactions", "shipment_lines", "depletions", "lot_shortages",
-        "reservations", "reservation_lines", "oversells", "snapshots", "repairs", "clients"];
+    let tables = [
+        "stock",
+        "stock_entries",
+        "lots",
+        "lot_transactions",
+        "shipment_lines",
+        "depletions",
+        "lot_shortages",
+        "reservations",
+        "reservation_lines",
+        "oversells",
+        "snapshots",
+        "repairs",
+        "clients",
+    ];
     let mut rows = Vec::new();
     for table in tables {
         let sql = format!("SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM {table} AS t");
@@ -101,7 +114,8 @@ fn damages() -> Vec<(String, Vec<&'static str>, Vec<&'static str>, &'static str)
         (
             "ALTER TABLE stock DISABLE TRIGGER USER;
              UPDATE stock SET held = held + 2 WHERE sku_id = 11;
-             ALTER TABLE stock ENABLE TRIGGER USER;".to_owned(),
+             ALTER TABLE stock ENABLE TRIGGER USER;"
+                .to_owned(),
             vec!["balance_drift"],
             vec![],
             "",
@@ -111,7 +125,8 @@ fn damages() -> Vec<(String, Vec<&'static str>, Vec<&'static str>, &'static str)
              SELECT (jsonb_populate_record(e, '{\"seq\": 8, \"kind\": \"opening_count\", \"committed_delta\": 0,
                  \"on_hand_after\": 5, \"reservation_id\": null, \"line\": null}')).*
              FROM stock_entries AS e WHERE sku_id = 15 AND seq = 7;
-             UPDATE stock SET on_hand = 5, seq = 8 WHERE sku_id = 15;".to_owned(),
+             UPDATE stock SET on_hand = 5, seq = 8 WHERE sku_id = 15;"
+                .to_owned(),
             vec!["ledger_break", "shelf_differs_from_lots"],
             vec![],
             "",

@@ -57,17 +57,11 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "erase_owner" | "create_key" => &[BODY],
         "receive_lot" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked]],
         "give_opening_count" => &[BODY, KEYED, &[UnknownPool, SkuNotFound, SkuUntracked, OpeningCountNotDue]],
-        "record_shipment" => &[
-            BODY,
-            KEYED,
-            &[UnknownPool, UnknownSku, UnknownReservation, UnknownLot, InTheFuture],
-        ],
+        "record_shipment" => &[BODY, KEYED, &[UnknownPool, UnknownSku, UnknownReservation, UnknownLot, InTheFuture]],
         "void_shipment" => &[BODY, KEYED, &[ShipmentNotFound, UnknownShipmentLine, ShipmentReturned]],
-        "record_return" => &[
-            BODY,
-            KEYED,
-            &[UnknownPool, UnknownSku, SkuUntracked, UnknownShipmentLine, UnknownCost, ExceedsShipped],
-        ],
+        "record_return" => {
+            &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked, UnknownShipmentLine, UnknownCost, ExceedsShipped]]
+        }
         "quarantine_lot" | "revalue_lot" => &[BODY, KEYED, &[LotNotFound]],
         "unquarantine_lot" => &[BODY, KEYED, &[LotNotFound, LotExpired]],
         "write_off_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot]],

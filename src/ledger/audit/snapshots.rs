@@ -34,7 +34,9 @@ pub(super) async fn check(
 }
 
 async fn count_days(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM snapshots WHERE pool_id = $1"#, pool.0).fetch_one(conn).await
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM snapshots WHERE pool_id = $1"#, pool.0)
+        .fetch_one(conn)
+        .await
 }
 
 async fn count_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<i64> {
