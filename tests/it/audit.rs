@@ -138,7 +138,7 @@ async fn lower_guards(owner: &PgPool) {
                 SELECT format('DROP INDEX %s', indexrelid::regclass)
                 FROM pg_index
                 WHERE indisunique AND NOT indisprimary AND indrelid::regclass::text IN (
-                    'stock_entries', 'reservations', 'lots', 'lot_transactions'
+                    'stock_entries', 'reservations', 'lots', 'lot_transactions', 'snapshots'
                 )
             LOOP EXECUTE statement; END LOOP;
             FOR statement IN
