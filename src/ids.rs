@@ -108,6 +108,11 @@ pool_owned_id!(
     "lot_"
 );
 pool_owned_id!(
+    /// A shipment: `shp_<pool>_<uuid>`.
+    ShipmentId,
+    "shp_"
+);
+pool_owned_id!(
     /// An oversell: `ovs_<pool>_<uuid>`.
     OversellId,
     "ovs_"

@@ -23,6 +23,7 @@ mod bare;
 mod cluster;
 mod cpu;
 mod fill;
+mod import;
 mod load;
 mod parts;
 mod report;
@@ -52,6 +53,8 @@ enum Part {
     Lone,
     /// Availability against a bare route.
     Reads,
+    /// A file of 100,000 lots against a raw COPY of the same rows.
+    Import,
     /// Hot throughput with millions of reservations in the tables, against empty tables.
     FullTable,
     /// Five minutes of hot load.
@@ -60,7 +63,7 @@ enum Part {
     Fresh,
 }
 
-const USUAL: [Part; 5] = [Part::Yardstick, Part::Lone, Part::Reads, Part::Hot, Part::Spread];
+const USUAL: [Part; 6] = [Part::Yardstick, Part::Lone, Part::Reads, Part::Import, Part::Hot, Part::Spread];
 const LONG: [Part; 3] = [Part::FullTable, Part::Fresh, Part::Steady];
 
 /// Measures Holdfast against its yardsticks.
@@ -112,6 +115,7 @@ impl Arguments {
             measured: Duration::from_secs(self.seconds.unwrap_or(seconds).max(1)),
             minute: Duration::from_secs(minute),
             rows: self.rows.unwrap_or(rows),
+            file_rows: if self.quick { 10_000 } else { 100_000 },
             threads: self.threads,
         }
     }
@@ -187,6 +191,9 @@ async fn measure_round(bench: &mut Bench, wants: &impl Fn(&[Part]) -> bool) -> a
     }
     if wants(&[Part::Reads]) {
         bench.reads().await?;
+    }
+    if wants(&[Part::Import]) {
+        bench.import().await?;
     }
     if wants(&[Part::Yardstick, Part::Hot]) {
         bench.yardstick_hot().await?;

@@ -46,6 +46,11 @@ fn id_of(request: &Request) -> (Arc<str>, HeaderValue) {
     (Arc::from(text), HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-")))
 }
 
+/// Whether a request is one of this route.
+pub fn is_of_route(request: &Request, route: &str) -> bool {
+    request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str() == route)
+}
+
 /// Wraps a handler. `deadline` bounds the answer, not the work: writes go on in their lane or task.
 pub async fn around(deadline: Duration, mut request: Request, next: Next) -> Response {
     let started = Instant::now();

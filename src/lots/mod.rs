@@ -4,6 +4,8 @@
 //! every other change of stock.
 
 pub mod count;
+pub mod history;
+pub mod import;
 pub mod queries;
 pub mod receive;
 pub mod routes;

@@ -4,8 +4,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::queries::Standing;
 use crate::catalog::Catalogue;
-use crate::ids::{PoolId, SkuId};
+use crate::ids::{LotId, PoolId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::outcome::LotRecord;
 
@@ -21,16 +22,23 @@ pub struct LotView {
     sku: String,
     /// The batch's own name.
     lot_code: String,
-    /// `receipt`, `return`, `count_gain` or `opening_count`.
+    /// `receipt`, `return`, `transfer`, `count_gain` or `opening_count`.
     origin: String,
-    /// `available` or `quarantined`.
+    /// `available`, `quarantined` or `expired`.
     status: String,
     /// Units that arrived.
     received_quantity: i64,
     /// Units left of it.
     remaining_quantity: i64,
+    /// Units of it that are not for sale.
+    quarantined_quantity: i64,
+    /// Why they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine_reason: Option<String>,
     /// Decimal, per unit.
     unit_cost: String,
+    /// Whether the cost is an estimate, to be revalued.
+    cost_provisional: bool,
     /// ISO 4217.
     currency: String,
     /// Business date of arrival.
@@ -41,6 +49,9 @@ pub struct LotView {
     source: String,
     /// The source's own name of this receipt.
     source_ref: Option<String>,
+    /// The lot that its units came from, where they were returned or moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_lot_id: Option<String>,
     /// When it was entered.
     recorded_at: DateTime<Utc>,
     /// The source reference had been entered before; nothing was done.
@@ -53,7 +64,7 @@ pub struct LotView {
 }
 
 /// A decimal string with at least two decimals.
-fn money(amount: rust_decimal::Decimal) -> String {
+pub(super) fn money(amount: rust_decimal::Decimal) -> String {
     let mut amount = amount.normalize();
     if amount.scale() < 2 {
         amount.rescale(2);
@@ -74,15 +85,32 @@ impl LotView {
             status: lot.status.clone(),
             received_quantity: lot.received.quantity,
             remaining_quantity: lot.remaining,
+            quarantined_quantity: 0,
+            quarantine_reason: None,
             unit_cost: money(lot.received.unit_cost),
+            cost_provisional: false,
             currency: lot.received.currency.clone(),
             received_date: lot.received.received_date,
             expires_date: lot.received.expires_date,
             source: lot.received.source.clone(),
             source_ref: lot.received.source_ref.clone(),
+            source_lot_id: None,
             recorded_at: lot.recorded_at,
             already_received: repeated.is_some(),
             differences: repeated.unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// A lot as it stands now.
+    #[must_use]
+    pub fn standing(catalogue: &Catalogue, standing: &Standing) -> Self {
+        let pool = standing.lot.id.pool;
+        Self {
+            quarantined_quantity: standing.quarantined,
+            quarantine_reason: standing.quarantine_reason.clone(),
+            cost_provisional: standing.cost_provisional,
+            source_lot_id: standing.source_lot.map(|uuid| LotId { pool, uuid }.to_string()),
+            ..Self::of(catalogue, &standing.lot, None)
         }
     }
 }

@@ -25,9 +25,12 @@ mod error;
 pub mod load;
 mod lots;
 mod oversells;
+pub(crate) mod receipts;
 mod write;
 
 pub use error::BatchError;
+pub use receipts::Arrival;
+pub(crate) use receipts::find_repeated;
 
 /// Due holds are read in pages of this many lines per SKU, growing fourfold while they are not enough.
 const DUE_PAGE: i64 = 1000;

@@ -13,7 +13,7 @@ mod claim;
 mod commit;
 mod extend;
 mod hold;
-mod receive;
+pub(crate) mod receive;
 mod release;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Both are facts and never refused for stock reasons.
 
+use crate::catalog::Catalogue;
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::command::{OpeningCount, Receive};
@@ -13,10 +14,10 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, receive: &Receive)
     if let Some(first) =
         receive.source_ref.as_deref().and_then(|source_ref| world.lot_by_source_ref(&receive.source, source_ref))
     {
-        let repeated = Some(differences(world, first, receive));
+        let repeated = Some(differences(world.catalogue, first, receive));
         return Outcome::Received(Box::new(Received { lot: first.clone(), repeated }));
     }
-    match sku_of(world, &receive.sku) {
+    match sku_of(world.catalogue, &receive.sku) {
         Err(violation) => Outcome::Refused(Refusal::Unprocessable(vec![violation])),
         Ok(sku) => {
             let lot = record(world, client, sku, receive, "receipt");
@@ -35,17 +36,19 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, receive: &Receive)
     }
 }
 
-fn sku_of(world: &World<'_>, code: &str) -> Result<SkuId, Violation> {
+/// The SKU that a lot is of.
+pub(crate) fn sku_of(catalogue: &Catalogue, code: &str) -> Result<SkuId, Violation> {
     let at = |rule| Violation { pointer: "/sku".to_owned(), rule };
-    match world.catalogue.sku_by_code(code) {
+    match catalogue.sku_by_code(code) {
         None => Err(at(Rule::UnknownSku(code.to_owned()))),
         Some(sku) if !sku.tracked => Err(at(Rule::UntrackedSku(code.to_owned()))),
         Some(sku) => Ok(sku.id),
     }
 }
 
-fn record(world: &mut World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
-    let lot = LotRecord {
+/// A receipt as the lot that it becomes.
+pub(crate) fn arriving(world: &World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
+    LotRecord {
         id: receive.id,
         sku,
         received: receive.clone(),
@@ -54,16 +57,20 @@ fn record(world: &mut World<'_>, client: ClientId, sku: SkuId, receive: &Receive
         status: "available".to_owned(),
         client,
         recorded_at: world.now,
-    };
+    }
+}
+
+fn record(world: &mut World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
+    let lot = arriving(world, client, sku, receive, origin);
     world.record_lot(lot.clone());
     lot
 }
 
 /// Fields that were sent differently the second time; the first entry stands.
-fn differences(world: &World<'_>, first: &LotRecord, again: &Receive) -> Vec<&'static str> {
+pub(crate) fn differences(catalogue: &Catalogue, first: &LotRecord, again: &Receive) -> Vec<&'static str> {
     let recorded = &first.received;
     [
-        ("sku", world.catalogue.sku_code(first.sku) != again.sku),
+        ("sku", catalogue.sku_code(first.sku) != again.sku),
         ("lot_code", recorded.lot_code != again.lot_code),
         ("quantity", recorded.quantity != again.quantity),
         ("unit_cost", recorded.unit_cost != again.unit_cost),
@@ -78,7 +85,7 @@ fn differences(world: &World<'_>, first: &LotRecord, again: &Receive) -> Vec<&'s
 
 /// Old lots are written off, the count becomes a lot of its own, and the shelf is open again.
 pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &OpeningCount) -> Outcome {
-    let sku = match sku_of(world, &count.sku) {
+    let sku = match sku_of(world.catalogue, &count.sku) {
         Ok(sku) => sku,
         Err(violation) => return Outcome::Refused(Refusal::Unprocessable(vec![violation])),
     };
