@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use scoped_futures::ScopedFutureExt;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,11 +34,18 @@ use crate::{availability, db, jobs};
 /// What axum handlers take.
 pub type AppState = State<Arc<App>>;
 
+/// Files that an instance imports at once: each has a connection of its own and tens of megabytes.
+const IMPORTS_AT_ONCE: usize = 2;
+
 /// Limits and intervals.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How long any request may take.
     pub request_timeout: Duration,
+    /// How long an import may take, its upload included.
+    pub import_timeout: Duration,
+    /// Largest file of an import, in bytes.
+    pub import_body_limit: usize,
     /// How long answers are kept for replay.
     pub idempotency_retention_seconds: i64,
     /// How old an availability answer may be.
@@ -56,6 +64,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(15),
+            import_timeout: Duration::from_mins(10),
+            import_body_limit: 64 * 1024 * 1024,
             idempotency_retention_seconds: 14 * 86_400,
             availability_staleness: Duration::from_secs(1),
             pool_connections: 10,
@@ -84,6 +94,8 @@ pub struct App {
     pub clock: Clock,
     /// What is owed at a time, and the workers on it.
     pub jobs: Registry,
+    /// Places for files that are imported at once.
+    pub imports: Arc<Semaphore>,
     /// Detached handlers.
     pub tasks: TaskTracker,
     /// Limits.
@@ -148,6 +160,7 @@ pub async fn start_with_jobs(
         in_flight: InFlight::default(),
         clock,
         jobs: Registry::new(own_jobs, jobs.clone(), stop_jobs.clone()),
+        imports: Arc::new(Semaphore::new(IMPORTS_AT_ONCE)),
         tasks: TaskTracker::new(),
         settings,
         metrics,

@@ -53,6 +53,15 @@ pub struct Config {
     #[arg(long, env = "HOLDFAST_REQUEST_TIMEOUT_SECONDS", default_value_t = 15)]
     pub request_timeout_seconds: u64,
 
+    /// How long an import of a file may take, its upload included.
+    #[arg(long, env = "HOLDFAST_IMPORT_TIMEOUT_SECONDS", default_value_t = 600)]
+    pub import_timeout_seconds: u64,
+
+    /// Largest file of an import, in MiB. While it is read it is kept in the folder for temporary files.
+    #[arg(long, env = "HOLDFAST_IMPORT_BODY_MIB", default_value_t = 64,
+        value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub import_body_mib: u16,
+
     /// Connections for reads and for the catalogue.
     #[arg(long, env = "HOLDFAST_POOL_CONNECTIONS", default_value_t = 10)]
     pub pool_connections: u32,
@@ -111,6 +120,8 @@ impl Config {
     pub fn settings(&self) -> crate::app::Settings {
         crate::app::Settings {
             request_timeout: Duration::from_secs(self.request_timeout_seconds),
+            import_timeout: Duration::from_secs(self.import_timeout_seconds),
+            import_body_limit: usize::from(self.import_body_mib) * 1024 * 1024,
             idempotency_retention_seconds: i64::from(self.idempotency_retention_days) * 86_400,
             availability_staleness: Duration::from_millis(self.availability_staleness_ms),
             pool_connections: self.pool_connections,

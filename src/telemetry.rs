@@ -85,6 +85,9 @@ fn describe() {
     describe_histogram!("holdfast_lane_wait_seconds", "How long a command waited for its lane.");
     describe_counter!("holdfast_lane_retries_total", "Batches tried again, by why.");
     describe_histogram!("holdfast_hold_age_seconds", "Age of a hold when it was committed, released or expired.");
+    describe_counter!("holdfast_import_rows_total", "Rows of imported files, by what became of them.");
+    describe_histogram!("holdfast_import_locked_seconds", "How long an import kept balance rows locked.");
+    describe_histogram!("holdfast_import_seconds", "How long receiving the rows of a file took, once it was read.");
     describe_gauge!("holdfast_sweeper_lag_seconds", "How far the oldest unswept hold is past its expiry.");
     describe_counter!("holdfast_swept_total", "Holds closed by the sweeper.");
     describe_counter!("holdfast_job_attempts_total", "Attempts at slots of jobs, by job and result.");

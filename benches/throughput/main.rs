@@ -27,6 +27,7 @@ mod cluster;
 mod cpu;
 mod days;
 mod fill;
+mod import;
 mod load;
 mod parts;
 mod report;
@@ -56,6 +57,8 @@ enum Part {
     Lone,
     /// Availability against a bare route.
     Reads,
+    /// A file of 100,000 lots against a raw COPY of the same rows.
+    Import,
     /// Hot throughput with millions of reservations in the tables, against empty tables.
     FullTable,
     /// Five minutes of hot load.
@@ -68,7 +71,7 @@ enum Part {
     Year,
 }
 
-const USUAL: [Part; 5] = [Part::Yardstick, Part::Lone, Part::Reads, Part::Hot, Part::Spread];
+const USUAL: [Part; 6] = [Part::Yardstick, Part::Lone, Part::Reads, Part::Import, Part::Hot, Part::Spread];
 const LONG: [Part; 5] = [Part::FullTable, Part::Fresh, Part::Steady, Part::BigDay, Part::Year];
 
 /// Measures Holdfast against its yardsticks.
@@ -128,6 +131,7 @@ impl Arguments {
             rows: self.rows.unwrap_or(rows),
             lines: self.lines.unwrap_or(if self.quick { 100_000 } else { 1_000_000 }),
             days: self.days.unwrap_or(if self.quick { 20 } else { 366 }),
+            file_rows: if self.quick { 10_000 } else { 100_000 },
             threads: self.threads,
         }
     }
@@ -209,6 +213,9 @@ async fn measure_round(bench: &mut Bench, wants: &impl Fn(&[Part]) -> bool) -> a
     }
     if wants(&[Part::Reads]) {
         bench.reads().await?;
+    }
+    if wants(&[Part::Import]) {
+        bench.import().await?;
     }
     if wants(&[Part::Yardstick, Part::Hot]) {
         bench.yardstick_hot().await?;

@@ -42,6 +42,8 @@ pub struct Pace {
     pub lines: u64,
     /// Days that are closed one after another.
     pub days: u64,
+    /// Rows of an imported file.
+    pub file_rows: u32,
     /// Threads of the load generator.
     pub threads: usize,
 }
@@ -216,6 +218,12 @@ impl Bench {
 
     fn hot_connections(&self) -> usize {
         self.report.best_connections(Subject::Hot).unwrap_or(HOT_CONNECTIONS)
+    }
+
+    /// A stocked database with a server on it and the server's first key.
+    pub async fn open_for_import(&mut self) -> anyhow::Result<(Database, Server, String)> {
+        let Site { database, server, key, .. } = self.open("import").await?;
+        Ok((database, server, key))
     }
 
     async fn open(&mut self, purpose: &str) -> anyhow::Result<Site> {

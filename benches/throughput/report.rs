@@ -56,6 +56,10 @@ pub enum Subject {
     BareRoute,
     /// Availability of one SKU.
     Availability,
+    /// A file of lots over HTTP.
+    Import,
+    /// COPY of the rows that it made.
+    RawCopy,
     /// Hot, on empty tables.
     EmptyTables,
     /// Hot, with millions of reservations in the tables.
@@ -89,6 +93,8 @@ impl Subject {
             Self::Lone => "reserve, lone",
             Self::BareRoute => "bare route",
             Self::Availability => "availability",
+            Self::Import => "import, rows of CSV",
+            Self::RawCopy => "raw COPY of the same rows",
             Self::EmptyTables => "hot, empty tables",
             Self::FullTables => "hot, full tables",
             Self::SteadyBest => "steady, best minute",
@@ -112,11 +118,12 @@ enum Bound {
     MedianAtMost(f64),
 }
 
-const WANTED: [(Subject, Bound, Subject); 9] = [
+const WANTED: [(Subject, Bound, Subject); 10] = [
     (Subject::Hot, Bound::ThroughputAtLeast(12.0), Subject::YardstickHot),
     (Subject::Spread, Bound::ThroughputAtLeast(3.0), Subject::YardstickSpread),
     (Subject::Lone, Bound::MedianAtMost(1.5), Subject::YardstickLone),
     (Subject::Availability, Bound::ThroughputAtLeast(0.7), Subject::BareRoute),
+    (Subject::Import, Bound::ThroughputAtLeast(0.3), Subject::RawCopy),
     (Subject::FullTables, Bound::ThroughputAtLeast(0.9), Subject::EmptyTables),
     (Subject::SteadyLast, Bound::ThroughputAtLeast(0.95), Subject::SteadyBest),
     (Subject::NeverAnalysed, Bound::ThroughputAtLeast(0.9), Subject::Analysed),

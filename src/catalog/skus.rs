@@ -126,6 +126,44 @@ pub async fn ensure_sku(app: &App, code: &str) -> Result<(), Problem> {
     }
 }
 
+/// Registers those of these codes that the catalogue does not have, with defaults, as one change of the catalogue; for a
+/// file of lots. To be called from a detached task, outside a transaction, with codes that keep the rules.
+///
+/// # Errors
+/// Database errors.
+pub async fn ensure_skus(app: &App, codes: &[Arc<str>]) -> Result<u64, Problem> {
+    let made = tx::write(&app.db, "create_skus", |conn| insert_skus(conn, &app.clock, codes).scope_boxed()).await;
+    catch_up(app).await;
+    made
+}
+
+async fn insert_skus(conn: &mut PgConnection, clock: &Clock, codes: &[Arc<str>]) -> Result<u64, Problem> {
+    let revision = revision::take(conn).await?;
+    let now = read_now(conn, clock).await?;
+    // One after the other: random ones of the same millisecond would soon meet each other.
+    let ids: Vec<i64> = (new_global_id()..).take(codes.len()).collect();
+    let made = sqlx::query!(
+        r#"
+        INSERT INTO skus (
+            sku_id, code, name, class_id, tracked, tracked_since_at, status, revision, created_at, updated_at
+        )
+        SELECT u.sku_id, u.code, u.code, c.class_id, true, $4, $5, $6, $4, $4
+        FROM unnest($1::bigint[], $2::text[]) AS u (sku_id, code)
+        JOIN classes AS c ON c.code = $3
+        ON CONFLICT (code) DO NOTHING
+        "#,
+        &ids,
+        &codes.iter().map(|code| &**code).collect::<Vec<_>>() as &[&str],
+        STANDARD,
+        now,
+        SkuStatus::Active.as_str(),
+        revision,
+    )
+    .execute(conn)
+    .await?;
+    Ok(made.rows_affected())
+}
+
 async fn insert(app: &App, given: &Given<NewSku>) -> Result<SkuView, Problem> {
     tx::write(&app.db, "create_sku", |conn| create_within(conn, &app.clock, given).scope_boxed()).await
 }

@@ -240,7 +240,8 @@ fn exceeds_shipped(line: &ExceedsShipped) -> ErrorItem {
     ErrorItem::at(format!("/lines/{}/quantity", line.index), Code::ExceedsShipped, detail)
 }
 
-fn error_of(violation: &Violation) -> ErrorItem {
+/// A broken rule of the catalogue.
+pub(crate) fn error_of(violation: &Violation) -> ErrorItem {
     let (code, detail) = match &violation.rule {
         Rule::UnknownSku(sku) => (Code::UnknownSku, format!("there is no SKU {sku:?}")),
         Rule::RetiredSku(sku) => (Code::SkuRetired, format!("{sku:?} is retired and takes no new holds")),

@@ -77,7 +77,11 @@ fn is_json(content_type: &str) -> bool {
             && essence.to_ascii_lowercase().ends_with("+json"))
 }
 
-fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem> {
+/// Reads a document of its own, such as a line of a file.
+///
+/// # Errors
+/// A problem if it is not JSON or no object, or nothing of it can be read.
+pub fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<Json<T>, Problem> {
     if let Ok(value) = read_at_once(bytes) {
         return Ok(Json { value, violations: Violations::default() });
     }

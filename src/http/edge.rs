@@ -56,20 +56,22 @@ fn id_of(request: &Request) -> (Arc<str>, HeaderValue) {
 pub struct Edge {
     /// Bounds the answer, not the work: writes go on in their lane or task.
     pub deadline: Duration,
+    /// The one route whose requests are as long as their bodies, and its deadline.
+    pub longer: (&'static str, Duration),
 }
 
 impl<S> Layer<S> for Edge {
     type Service = Around<S>;
 
     fn layer(&self, inner: S) -> Around<S> {
-        Around { deadline: self.deadline, inner }
+        Around { edge: *self, inner }
     }
 }
 
 /// A handler with the edge around it.
 #[derive(Debug, Clone)]
 pub struct Around<S> {
-    deadline: Duration,
+    edge: Edge,
     inner: S,
 }
 
@@ -92,7 +94,9 @@ where
         let line = Arc::new(RequestLine { id, method: request.method().clone(), uri: request.uri().clone() });
         let route = request.extensions().get::<MatchedPath>().cloned();
         let handler = self.inner.call(request);
-        let answer = answer(self.deadline, Arc::clone(&line), handler);
+        let Edge { deadline, longer: (long, longer) } = self.edge;
+        let is_long = route.as_ref().is_some_and(|route| route.as_str() == long);
+        let answer = answer(if is_long { longer } else { deadline }, Arc::clone(&line), handler);
         Box::pin(request::about(Arc::clone(&line), async move {
             let mut response = answer.await;
             response.headers_mut().insert(REQUEST_ID, header);

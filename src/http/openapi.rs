@@ -83,7 +83,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
 /// The whole HTTP surface.
 pub fn router(app: Arc<App>) -> Router {
     let (router, document) = build();
-    let deadline = app.settings.request_timeout;
+    let (deadline, of_files) = (app.settings.request_timeout, app.settings.import_timeout);
     let json: Arc<str> = document.to_json().unwrap_or_default().into();
     router
         .route("/openapi.json", routing::get(move || std::future::ready(openapi_json(&json))))
@@ -94,7 +94,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "This path does not take this method; see /docs.")
         })
-        .layer(Edge { deadline })
+        .layer(Edge { deadline, longer: (lots::import::PATH, of_files) })
 }
 
 fn openapi_json(json: &str) -> Response {

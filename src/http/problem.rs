@@ -16,6 +16,9 @@ use crate::reservations::state::State;
 /// One broken rule, at a place in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ErrorItem {
+    /// Line of a file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// RFC 6901 pointer into the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
@@ -31,12 +34,18 @@ pub struct ErrorItem {
 impl ErrorItem {
     /// A broken rule in the body.
     pub fn at(pointer: impl Into<String>, code: Code, detail: impl Into<String>) -> Self {
-        Self { pointer: Some(pointer.into()), parameter: None, code, detail: detail.into() }
+        Self { line: None, pointer: Some(pointer.into()), parameter: None, code, detail: detail.into() }
     }
 
     /// A broken rule in the query, the path or a header.
     pub fn of(parameter: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: None, parameter: Some(parameter.into()), code: Code::InvalidParameter, detail: detail.into() }
+        Self {
+            line: None,
+            pointer: None,
+            parameter: Some(parameter.into()),
+            code: Code::InvalidParameter,
+            detail: detail.into(),
+        }
     }
 }
 

@@ -7,6 +7,8 @@ pub mod acts;
 pub mod count;
 pub mod expiry;
 pub mod fifo;
+pub mod history;
+pub mod import;
 pub mod queries;
 pub mod receive;
 pub mod routes;

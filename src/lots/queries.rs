@@ -88,23 +88,53 @@ pub async fn find(db: &PgPool, id: LotId) -> sqlx::Result<Option<LotRecord>> {
 }
 
 /// Which lots to list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Filter {
-    /// The pool.
-    pub pool: PoolId,
     /// Of this SKU.
     pub sku: Option<SkuId>,
     /// With this code.
     pub lot_code: Option<String>,
+    /// `available`, `quarantined` or `expired`.
+    pub status: Option<String>,
+    /// How it came about.
+    pub origin: Option<String>,
+    /// That expire before this day.
+    pub expiring_before: Option<NaiveDate>,
+    /// Received on this day or later.
+    pub received_from: Option<NaiveDate>,
+    /// Received on this day or earlier.
+    pub received_to: Option<NaiveDate>,
     /// Only lots with something left.
     pub open: bool,
 }
 
-/// Lots by id, newest first.
+/// Lots of some pools by id, newest first: a page of each, merged.
 ///
 /// # Errors
 /// Database errors.
-pub async fn list(db: &PgPool, filter: &Filter, before: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<LotRecord>> {
+pub async fn list(
+    db: &PgPool,
+    pools: &[PoolId],
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<LotRecord>> {
+    let mut lots = Vec::new();
+    for pool in pools {
+        lots.extend(list_pool(db, *pool, filter, before, limit).await?);
+    }
+    lots.sort_unstable_by_key(|lot| std::cmp::Reverse(lot.id.uuid));
+    lots.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(lots)
+}
+
+async fn list_pool(
+    db: &PgPool,
+    pool: PoolId,
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<LotRecord>> {
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -116,19 +146,29 @@ pub async fn list(db: &PgPool, filter: &Filter, before: Option<Uuid>, limit: i64
         WHERE pool_id = $1
             AND ($2::bigint IS NULL OR sku_id = $2)
             AND ($3::text IS NULL OR lot_code = $3)
-            AND (NOT $4 OR remaining_quantity > 0)
-            AND ($5::uuid IS NULL OR lot_id < $5)
+            AND ($4::text IS NULL OR status = $4)
+            AND ($5::text IS NULL OR origin = $5)
+            AND ($6::date IS NULL OR expires_date < $6)
+            AND ($7::date IS NULL OR received_date >= $7)
+            AND ($8::date IS NULL OR received_date <= $8)
+            AND (NOT $9 OR remaining_quantity > 0)
+            AND ($10::uuid IS NULL OR lot_id < $10)
         ORDER BY lot_id DESC
-        LIMIT $6
+        LIMIT $11
         "#,
-        filter.pool.0,
+        pool.0,
         filter.sku.map(|sku| sku.0),
         filter.lot_code,
+        filter.status,
+        filter.origin,
+        filter.expiring_before,
+        filter.received_from,
+        filter.received_to,
         filter.open,
         before,
         limit,
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| row.into_record(filter.pool)).collect())
+    Ok(rows.into_iter().map(|row| row.into_record(pool)).collect())
 }

@@ -35,32 +35,32 @@ pub struct ReceiveLot {
     /// The batch's own name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
-    lot_code: Option<String>,
+    pub(super) lot_code: Option<String>,
     /// Units, 1 to 10^9.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, minimum = 1, maximum = 1_000_000_000)]
-    quantity: Option<i64>,
+    pub(super) quantity: Option<i64>,
     /// Decimal string, per unit, at most 6 decimals.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
-    unit_cost: Option<String>,
+    pub(super) unit_cost: Option<String>,
     /// ISO 4217, three capital letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
-    currency: Option<String>,
+    pub(super) currency: Option<String>,
     /// Business date of arrival, YYYY-MM-DD.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
-    received_date: Option<NaiveDate>,
+    pub(super) received_date: Option<NaiveDate>,
     /// From the start of this local day it is expired.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_date: Option<NaiveDate>,
+    pub(super) expires_date: Option<NaiveDate>,
     /// The system that `source_ref` belongs to; `manual` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
+    pub(super) source: Option<String>,
     /// The source's own name of this receipt; entering it twice is a no-op.
     #[serde(skip_serializing_if = "Option::is_none")]
-    source_ref: Option<String>,
+    pub(super) source_ref: Option<String>,
 }
 
 impl ReceiveLot {

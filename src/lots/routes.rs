@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::http::Uri;
 use axum::response::Response;
+use chrono::{Datelike as _, NaiveDate};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::count::CountShelf;
+use super::history::{self, Destination, DestinationCursor, DestinationView, MovementView};
 use super::queries::{self, Filter};
 use super::receive::ReceiveLot;
 use super::view::{CountedView, LotView};
@@ -28,6 +30,7 @@ use crate::http::submit::{Request, submit, submit_prepared};
 use crate::ids::{LotId, PoolId};
 use crate::ledger::command::Command;
 use crate::ledger::lanes::hint_of_sku;
+use crate::ledger::outcome::LotRecord;
 use crate::lifecycle::detached;
 
 /// Routes of this room.
@@ -35,9 +38,12 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list_lots, receive_lot))
         .routes(routes!(get_lot))
+        .routes(routes!(list_lot_transactions))
+        .routes(routes!(list_lot_shipments))
         .routes(routes!(give_opening_count))
         .merge(super::acts::routes())
         .merge(super::transfer::routes())
+        .merge(super::import::routes::routes())
 }
 
 /// Receives a lot and raises what is on hand. The same source reference twice is a no-op that answers the first lot.
@@ -107,16 +113,62 @@ async fn get_lot(
     query: Query,
 ) -> Result<axum::Json<LotView>, Problem> {
     query.finish()?;
-    let not_found = || Problem::new(Code::LotNotFound, format!("There is no lot {text:?}."));
-    let id = LotId::parse(&text).ok_or_else(not_found)?;
-    let lot = queries::find(&app.db, id).await?.ok_or_else(not_found)?;
+    let lot = find_lot(&app, &text).await?;
     Ok(axum::Json(LotView::of(&*app.fresh_catalogue().await?, &lot, None)))
 }
 
-/// Lists lots of one pool, newest first.
+async fn find_lot(app: &App, text: &str) -> Result<LotRecord, Problem> {
+    let not_found = || Problem::new(Code::LotNotFound, format!("There is no lot {text:?}."));
+    let id = LotId::parse(text).ok_or_else(not_found)?;
+    queries::find(&app.db, id).await?.ok_or_else(not_found)
+}
+
+/// What happened to a lot, oldest first.
+#[utoipa::path(get, path = "/lots/{id}/transactions", tag = "lots",
+    params(("id" = String, Path), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page of transactions", body = Page<MovementView>)))]
+async fn list_lot_transactions(
+    app: AppState,
+    _caller: Caller<scope::Lots>,
+    PathText(text): PathText,
+    mut query: Query,
+) -> Result<axum::Json<Page<MovementView>>, Problem> {
+    let paging = Paging::<i32>::take(&mut query);
+    query.finish()?;
+    let id = find_lot(&app, &text).await?.id;
+    let rows = history::list_movements(&app.db, id, paging.after.unwrap_or(0), paging.limit + 1).await?;
+    let rows = rows.into_iter().map(|row| MovementView::of(id.pool, row)).collect();
+    Ok(axum::Json(Page::of(rows, paging.limit, |row: &MovementView| row.seq)))
+}
+
+/// Which shipments a lot went into, as far as their days are closed: for a recall.
+#[utoipa::path(get, path = "/lots/{id}/shipments", tag = "lots",
+    params(("id" = String, Path), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page of shipment lines", body = Page<DestinationView>)))]
+async fn list_lot_shipments(
+    app: AppState,
+    _caller: Caller<scope::Lots>,
+    PathText(text): PathText,
+    mut query: Query,
+) -> Result<axum::Json<Page<DestinationView>>, Problem> {
+    let paging = Paging::<DestinationCursor>::take(&mut query);
+    query.finish()?;
+    let id = find_lot(&app, &text).await?.id;
+    let rows = history::list_destinations(&app.db, id, paging.after, paging.limit + 1).await?;
+    let page = Page::of(rows, paging.limit, Destination::cursor);
+    Ok(axum::Json(page.map(|row| DestinationView::of(id.pool, row))))
+}
+
+/// Lists lots of one pool, or of all, newest first.
 #[utoipa::path(get, path = "/lots", tag = "lots",
-    params(("pool" = Option<String>, Query, description = "Pool code; default if left out"),
+    params(("pool" = Option<String>, Query, description = "Pool code, or * for all; default if left out"),
         ("sku" = Option<String>, Query), ("lot_code" = Option<String>, Query),
+        ("status" = Option<String>, Query, description = "available, quarantined or expired"),
+        ("origin" = Option<String>, Query,
+            description = "receipt, return, transfer, count_gain or opening_count"),
+        ("expiring_before" = Option<String>, Query, description = "Date: lots that expire before it"),
+        ("received_from" = Option<String>, Query, description = "Date: lots received on it or later"),
+        ("received_to" = Option<String>, Query, description = "Date: lots received on it or earlier"),
         ("open" = Option<bool>, Query, description = "Only lots with something left"),
         ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of lots", body = Page<LotView>)))]
@@ -127,14 +179,45 @@ async fn list_lots(
 ) -> Result<axum::Json<Page<LotView>>, Problem> {
     let catalogue = app.fresh_catalogue().await?;
     let paging = Paging::<Uuid>::take(&mut query);
-    let filter = Filter {
-        pool: crate::availability::routes::read_pool(&catalogue, &mut query).unwrap_or(PoolId(0)),
-        sku: crate::availability::routes::read_sku(&catalogue, &mut query),
-        lot_code: query.one("lot_code"),
-        open: query.read("open", "true or false", |text| text.parse().ok()).unwrap_or(false),
-    };
+    let pools = read_pools(&catalogue, &mut query);
+    let filter = read_filter(&catalogue, &mut query);
     query.finish()?;
-    let lots = queries::list(&app.db, &filter, paging.after, paging.limit + 1).await?;
+    let lots = queries::list(&app.db, &pools, &filter, paging.after, paging.limit + 1).await?;
     let page = Page::of(lots, paging.limit, |lot| lot.id.uuid);
-    Ok(axum::Json(page.map(|lot| LotView::of(&catalogue, &lot, None))))
+    Ok(axum::Json(page.map(|standing| LotView::of(&catalogue, &standing, None))))
+}
+
+/// One pool, or with `*` each of them.
+fn read_pools(catalogue: &Catalogue, query: &mut Query) -> Vec<PoolId> {
+    let code = query.one("pool").unwrap_or_else(|| "default".to_owned());
+    let pools: Vec<PoolId> = match code.as_str() {
+        "*" => catalogue.pools().map(|pool| pool.id).collect(),
+        code => catalogue.pool_by_code(code).map(|pool| pool.id).into_iter().collect(),
+    };
+    if pools.is_empty() {
+        query.refuse("pool", "is not a pool of the catalogue");
+    }
+    pools
+}
+
+fn read_filter(catalogue: &Catalogue, query: &mut Query) -> Filter {
+    let word = |words: &'static [&'static str]| {
+        move |text: &str| words.iter().find(|word| **word == text).map(|word| (*word).to_owned())
+    };
+    let statuses = &["available", "quarantined", "expired"];
+    let origins = &["receipt", "return", "transfer", "count_gain", "opening_count"];
+    let date = |query: &mut Query, name: &str| {
+        let in_years = |date: &NaiveDate| (1..=9999).contains(&date.year());
+        query.read(name, "a date, YYYY-MM-DD", |text| text.parse::<NaiveDate>().ok().filter(in_years))
+    };
+    Filter {
+        sku: crate::availability::routes::read_sku(catalogue, query),
+        lot_code: query.one("lot_code"),
+        status: query.read("status", "available, quarantined or expired", word(statuses)),
+        origin: query.read("origin", "receipt, return, transfer, count_gain or opening_count", word(origins)),
+        expiring_before: date(query, "expiring_before"),
+        received_from: date(query, "received_from"),
+        received_to: date(query, "received_to"),
+        open: query.read("open", "true or false", |text| text.parse().ok()).unwrap_or(false),
+    }
 }

@@ -1,5 +1,7 @@
 //! Lots over HTTP: received once, validated at once, counted anew.
 
+mod history;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -212,12 +214,34 @@ async fn lots_are_listed_newest_first_by_what_is_known_of_them() {
     assert_eq!(listed("").await.0, pick(&[3, 2, 1, 0]));
     assert_eq!(listed("sku=TEA").await.0, pick(&[3, 2, 0]));
     assert_eq!(listed("lot_code=B&open=true").await.0, pick(&[2, 1]));
-    assert_eq!(listed("pool=eu").await.0, [abroad]);
+    assert_eq!(listed("pool=eu").await.0, [abroad.clone()]);
     let (first, cursor) = listed("limit=3").await;
     assert_eq!(first, pick(&[3, 2, 1]));
     assert_eq!(listed(&format!("limit=3&cursor={}", cursor.unwrap())).await, (pick(&[0]), None));
-    let odd = app.client.get("/lots?open=perhaps&sku=NO&limit=101&frob=1").await.refused(400, "invalid_parameter");
-    assert_eq!(odd.broken(), ["frob", "limit", "open", "sku"]);
+    let everywhere = listed("pool=*&limit=2").await;
+    assert_eq!((everywhere.0, everywhere.1.is_some()), (vec![abroad.clone(), ids[3].clone()], true));
+    assert_eq!(listed(&format!("pool=*&cursor={}", everywhere.1.unwrap())).await.0, pick(&[2, 1, 0]));
+    assert_eq!(listed("pool=*&lot_code=D").await.0, [abroad]);
+    let dated = json!({"lot_code": "E", "received_date": "2026-02-01", "expires_date": "2026-03-01"});
+    ids.push(receive(&app, &with(body("CUP", "E"), dated)).await.expect(201).id());
+    let pick = |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
+    for (query, found) in [
+        ("expiring_before=2026-03-02", vec![4]),
+        ("expiring_before=2026-03-01", vec![]),
+        ("received_from=2026-02-01", vec![4]),
+        ("received_to=2026-01-31&sku=CUP", vec![1]),
+        ("received_from=2026-01-15&received_to=2026-02-01&lot_code=E", vec![4]),
+        ("status=available&origin=receipt&sku=CUP", vec![4, 1]),
+        ("status=quarantined", vec![]),
+        ("origin=return", vec![]),
+    ] {
+        assert_eq!(listed(query).await.0, pick(&found), "{query}");
+    }
+    let odd =
+        "/lots?open=perhaps&sku=NO&limit=101&frob=1&status=x&origin=y&expiring_before=soon&received_to=2026-02-30";
+    let odd = app.client.get(odd).await.refused(400, "invalid_parameter");
+    let names = ["expiring_before", "frob", "limit", "open", "origin", "received_to", "sku", "status"];
+    assert_eq!(odd.broken(), names);
     app.finish().await;
 }
 

@@ -16,6 +16,7 @@ mod grants;
 mod guards;
 mod hangup;
 mod idempotency;
+mod import;
 mod jobs;
 mod lots;
 mod oversells;

@@ -25,6 +25,11 @@ impl Operation {
     fn has_body(&self) -> bool {
         self.object.get("requestBody").is_some()
     }
+
+    /// Whether it takes a JSON document, not a file.
+    fn takes_json(&self) -> bool {
+        self.object.pointer("/requestBody/content/application~1json").is_some()
+    }
 }
 
 /// Every operation that the service says it has.

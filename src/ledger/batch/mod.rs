@@ -28,15 +28,18 @@ pub mod load;
 mod lots;
 mod named;
 pub(in crate::ledger) mod oversells;
+pub(crate) mod receipts;
 mod write;
 
 pub use error::BatchError;
-use goods::lots::LotNames;
-use named::Named;
-
 pub use goods::lots::read_status;
 pub use goods::returns::find_return_by_id;
 pub use goods::shipments::find_shipments;
+pub use receipts::Arrival;
+pub(crate) use receipts::find_repeated;
+
+use goods::lots::LotNames;
+use named::Named;
 
 /// Due holds are read in pages of this many lines per SKU, growing fourfold while they are not enough.
 const DUE_PAGE: i64 = 1000;

@@ -14,7 +14,7 @@ mod commit;
 mod extend;
 mod hold;
 mod lot_act;
-mod receive;
+pub(crate) mod receive;
 mod release;
 mod returns;
 mod ship;

@@ -2,6 +2,7 @@
 //!
 //! Both are facts and never refused for stock reasons.
 
+use crate::catalog::Catalogue;
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::command::{OpeningCount, Receive};
@@ -14,13 +15,13 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, receive: &Receive)
     if let Some(first) =
         receive.source_ref.as_deref().and_then(|source_ref| world.lot_by_source_ref(&receive.source, source_ref))
     {
-        let repeated = Some(differences(world, first, receive));
+        let repeated = Some(differences(world.catalogue, first, receive));
         return Outcome::Received(Box::new(Received { lot: first.clone(), repeated }));
     }
-    match tracked_sku(world, "/sku", &receive.sku) {
+    match tracked_sku(world.catalogue, "/sku", &receive.sku) {
         Err(violation) => Outcome::Refused(Refusal::Unprocessable(vec![violation])),
         Ok(sku) => {
-            let lot = record_of(world, client, sku, receive, "receipt");
+            let lot = arriving(world, client, sku, receive, "receipt");
             let lot = put_on_shelf(world, client, lot, EntryKind::Receive, None);
             Outcome::Received(Box::new(Received { lot, repeated: None }))
         }
@@ -28,16 +29,17 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, receive: &Receive)
 }
 
 /// The tracked SKU with this code, or which rule it breaks at `pointer`.
-pub(super) fn tracked_sku(world: &World<'_>, pointer: &str, code: &str) -> Result<SkuId, Violation> {
+pub(crate) fn tracked_sku(catalogue: &Catalogue, pointer: &str, code: &str) -> Result<SkuId, Violation> {
     let at = |rule| Violation { pointer: pointer.to_owned(), rule };
-    match world.catalogue.sku_by_code(code) {
+    match catalogue.sku_by_code(code) {
         None => Err(at(Rule::UnknownSku(code.to_owned()))),
         Some(sku) if !sku.tracked => Err(at(Rule::UntrackedSku(code.to_owned()))),
         Some(sku) => Ok(sku.id),
     }
 }
 
-pub(super) fn record_of(world: &World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
+/// A receipt as the lot that it becomes.
+pub(crate) fn arriving(world: &World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
     LotRecord {
         id: receive.id,
         sku,
@@ -88,10 +90,10 @@ pub(super) fn put_on_shelf(
 }
 
 /// Fields that were sent differently the second time; the first entry stands.
-fn differences(world: &World<'_>, first: &LotRecord, again: &Receive) -> Vec<&'static str> {
+pub(crate) fn differences(catalogue: &Catalogue, first: &LotRecord, again: &Receive) -> Vec<&'static str> {
     let recorded = &first.received;
     [
-        ("sku", world.catalogue.sku_code(first.sku) != again.sku),
+        ("sku", catalogue.sku_code(first.sku) != again.sku),
         ("lot_code", recorded.lot_code != again.lot_code),
         ("quantity", recorded.quantity != again.quantity),
         ("unit_cost", recorded.unit_cost != again.unit_cost),
@@ -107,7 +109,7 @@ fn differences(world: &World<'_>, first: &LotRecord, again: &Receive) -> Vec<&'s
 /// Old lots are written off, the count becomes a lot of its own, and the shelf is open again. Units that shipped and
 /// are not depleted yet stay in their lots for the close of their day.
 pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &OpeningCount) -> Outcome {
-    let sku = match tracked_sku(world, "/sku", &count.sku) {
+    let sku = match tracked_sku(world.catalogue, "/sku", &count.sku) {
         Ok(sku) => sku,
         Err(violation) => return Outcome::Refused(Refusal::Unprocessable(vec![violation])),
     };
@@ -118,7 +120,7 @@ pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &Ope
     write_off_all(world, client, sku);
     world.record_opening(sku);
     let counted = count.lot.as_ref().map_or(0, |lot| lot.quantity);
-    let lot = count.lot.as_ref().map(|lot| record_of(world, client, sku, lot, "opening_count"));
+    let lot = count.lot.as_ref().map(|lot| arriving(world, client, sku, lot, "opening_count"));
     if let Some(lot) = &lot {
         world.record_lot(lot.clone());
     }

@@ -234,6 +234,6 @@ fn returned_lot(
     Some(LotRecord {
         cost_provisional: provisional,
         source_lot: source.map(|(lot, _)| lot),
-        ..receive::record_of(world, client, sku, &receive, "return")
+        ..receive::arriving(world, client, sku, &receive, "return")
     })
 }

@@ -256,5 +256,5 @@ fn take(
 
 /// The violation of a line whose SKU is unknown or untracked; shared with returns.
 pub(super) fn sku_at(world: &World<'_>, index: usize, code: &str) -> Result<SkuId, Violation> {
-    receive::tracked_sku(world, &format!("/lines/{index}/sku"), code)
+    receive::tracked_sku(world.catalogue, &format!("/lines/{index}/sku"), code)
 }

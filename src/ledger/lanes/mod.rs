@@ -21,9 +21,11 @@ use crate::ledger::balance::Balance;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::submission::{Answer, Render, Submission};
 
+mod bulk;
 mod retry;
 mod worker;
 
+pub use bulk::Bulk;
 pub use retry::backoff;
 
 /// Sizes and limits of the lanes.

@@ -156,6 +156,11 @@ impl Client {
 
     /// A POST of exactly these bytes.
     pub async fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        self.post_body(path, headers, body.into()).await
+    }
+
+    /// A POST of whatever comes, as it comes.
+    pub async fn post_body(&self, path: &str, headers: &[(&str, &str)], body: reqwest::Body) -> Answer {
         let mut request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);

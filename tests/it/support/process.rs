@@ -102,7 +102,7 @@ impl Service {
         Self { child, base, folder: folder.to_path_buf(), _stdout: stdout }
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id().expect("it runs")).unwrap())
     }
 
