@@ -118,7 +118,7 @@ async fn take_share(
 /// Whether to look again: rows were locked by somebody else, or somebody else was faster with the same SKUs.
 fn may_be_done(error: &CloseError) -> bool {
     let is_claim = |error: &sqlx::Error| {
-        let name = error.as_database_error().and_then(|error| error.constraint());
+        let name = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
         is_unique_violation(error) && name.is_some_and(|name| name.starts_with("snapshot_skus_pkey"))
     };
     tx::Contended::is_contention(error) || matches!(error, CloseError::Database(error) if is_claim(error))

@@ -60,7 +60,11 @@ pub(super) async fn lock(conn: &mut PgConnection, day: Day, members: &[Member]) 
     let skus: Vec<i64> = members.iter().map(|member| member.sku).collect();
     let with_lines: Vec<i64> = members.iter().filter(|member| member.lines > 0).map(|member| member.sku).collect();
     let keys = find_short_lines(conn, day.pool, &skus).await?;
-    let lines = lock_lines(conn, day, &with_lines, keys).await?;
+    let lines = if keys.is_empty() {
+        lock_lines_of_day(conn, day, &with_lines).await?
+    } else {
+        lock_lines_with_short(conn, day, &with_lines, keys).await?
+    };
     let settleable =
         |line: &&LockedLine| line.snapshot_date.is_some() && line.covered_quantity > line.depleted_quantity;
     let short = read_short(conn, day.pool, lines.iter().filter(settleable)).await?;
@@ -91,18 +95,40 @@ async fn find_short_lines(
     Ok(rows.into_iter().map(|row| (row.shipment_id, row.line_ref)).collect())
 }
 
-/// The day's lines, and lines that are short, in one statement: so all locks are taken in one order. The lines of each
-/// SKU are looked up by their own index first; asked for by SKU and in the order of their key at once, the database
-/// would rather read the lines of all days.
-async fn lock_lines(
+/// The day's lines. Ordered by a row value: asked for the plain order of the key, the database would rather walk the
+/// key's index through the lines of all days than sort these.
+async fn lock_lines_of_day(conn: &mut PgConnection, day: Day, skus: &[i64]) -> Result<Vec<LockedLine>, CloseError> {
+    if skus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines = sqlx::query_as!(
+        LockedLine,
+        r#"
+        SELECT
+            l.shipment_id, l.line_ref, l.sku_id, l.quantity, l.covered_quantity, l.depleted_quantity, l.lot_id,
+            l.shipped_at, l.shipped_date, l.snapshot_date, l.voided_at
+        FROM unnest($2::bigint[]) AS k (sku_id)
+        JOIN shipment_lines AS l ON l.pool_id = $1 AND l.sku_id = k.sku_id
+        WHERE l.shipped_at < $3 AND l.snapshot_date IS NULL AND l.voided_at IS NULL AND l.tracked
+        ORDER BY ROW(l.shipment_id, l.line_ref)
+        FOR UPDATE OF l
+        "#,
+        day.pool.0,
+        skus,
+        day.window.ends_at,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(lines)
+}
+
+/// The day's lines, and lines that are short, in one statement: so all locks are taken in one order.
+async fn lock_lines_with_short(
     conn: &mut PgConnection,
     day: Day,
     skus: &[i64],
     short: Vec<(Uuid, String)>,
 ) -> Result<Vec<LockedLine>, CloseError> {
-    if skus.is_empty() && short.is_empty() {
-        return Ok(Vec::new());
-    }
     let (shipments, line_refs): (Vec<Uuid>, Vec<String>) = short.into_iter().unzip();
     let mut lines = sqlx::query_as!(
         LockedLine,

@@ -33,7 +33,10 @@ pub(super) async fn write(
     }
     update_lots(conn, day, &assigned.movements).await?;
     let of_day: Vec<(usize, &LockedLine)> = assigned.of_day().collect();
-    for slice in of_day.chunks(SLICE) {
+    let whole = lines::update_whole(conn, day, assigned, &of_day).await?;
+    let rest: Vec<(usize, &LockedLine)> =
+        of_day.iter().copied().filter(|(_, line)| !whole.contains(&line.sku_id)).collect();
+    for slice in rest.chunks(SLICE) {
         lines::update(conn, day, assigned, slice).await?;
     }
     let short: Vec<(usize, &LockedLine)> = of_day

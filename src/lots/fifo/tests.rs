@@ -41,8 +41,11 @@ fn line(number: usize, shipped: u32, quantity: i64) -> Line {
     }
 }
 
+/// Units by line and lot, and what is short by line.
+type ById = (Vec<(Uuid, Uuid, i64)>, Vec<(Uuid, i64)>);
+
 /// What was taken, told by ids and not by places.
-fn by_id(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> (Vec<(Uuid, Uuid, i64)>, Vec<(Uuid, i64)>) {
+fn by_id(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> ById {
     let Allocated { allocations, shortages } = allocate(lots, lines, order);
     let taken = allocations.iter().map(|taken| (lines[taken.line].shipment, lots[taken.lot].id, taken.quantity));
     (taken.collect(), shortages.iter().map(|short| (lines[short.line].shipment, short.quantity)).collect())

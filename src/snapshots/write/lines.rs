@@ -1,5 +1,7 @@
 //! Shipment lines, and what is short of them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,6 +11,47 @@ use crate::snapshots::CloseError;
 use crate::snapshots::assign::Assigned;
 use crate::snapshots::close::Day;
 use crate::snapshots::lock::LockedLine;
+
+/// The lines of SKUs of which lots gave every unit that the shelf had covered, in one sweep: most days, all of them.
+/// Gives these SKUs. Their lines are locked, so more rows than those can only mean that a shipment has come since.
+pub(super) async fn update_whole(
+    conn: &mut PgConnection,
+    day: Day,
+    assigned: &Assigned,
+    of_day: &[(usize, &LockedLine)],
+) -> Result<BTreeSet<i64>, CloseError> {
+    let mut whole: BTreeSet<i64> = of_day.iter().map(|(_, line)| line.sku_id).collect();
+    for (place, line) in of_day {
+        if line.depleted_quantity + assigned.taken[*place].depleted < line.covered_quantity {
+            whole.remove(&line.sku_id);
+        }
+    }
+    if whole.is_empty() {
+        return Ok(whole);
+    }
+    let skus: Vec<i64> = whole.iter().copied().collect();
+    let done = sqlx::query!(
+        r#"
+        UPDATE shipment_lines AS l
+        SET depleted_quantity = l.covered_quantity, snapshot_date = $3
+        FROM unnest($2::bigint[]) AS k (sku_id)
+        WHERE l.pool_id = $1 AND l.sku_id = k.sku_id AND l.shipped_at < $4
+            AND l.snapshot_date IS NULL AND l.voided_at IS NULL AND l.tracked
+        "#,
+        day.pool.0,
+        &skus,
+        day.date,
+        day.window.ends_at,
+    )
+    .execute(conn)
+    .await?;
+    let expected = of_day.iter().filter(|(_, line)| whole.contains(&line.sku_id)).count();
+    if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == expected) {
+        Ok(whole)
+    } else {
+        Err(CloseError::Raced)
+    }
+}
 
 /// The day's lines: which day took them, and how much of each came from lots.
 pub(super) async fn update(
