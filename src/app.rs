@@ -124,7 +124,7 @@ pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) 
     let app = Arc::new(App {
         db: pool,
         catalogue,
-        lanes: Lanes::start(shared, &lane_tasks),
+        lanes: Lanes::start(shared, &lane_tasks)?,
         projection,
         keys: KeyCache::default(),
         in_flight: InFlight::default(),
