@@ -451,7 +451,8 @@ pub(super) async fn find_lots_by_source_ref(
         .collect())
 }
 
-/// What remains of the lots of one locked SKU; locks them.
+/// What remains of the lots of one locked SKU; locks them. In the order of the index by SKU: in that of the key, the
+/// plan for an empty table goes through every lot of the pool.
 pub(super) async fn lock_open_lots(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -462,7 +463,7 @@ pub(super) async fn lock_open_lots(
         SELECT lot_id, remaining_quantity
         FROM lots
         WHERE pool_id = $1 AND sku_id = $2 AND remaining_quantity > 0
-        ORDER BY lot_id
+        ORDER BY sku_id, received_date, recorded_at, lot_id
         FOR NO KEY UPDATE
         "#,
         pool.0,

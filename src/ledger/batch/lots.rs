@@ -1,4 +1,7 @@
 //! Writes lots and their transactions. Receipts are rare beside holds: a statement each is good enough.
+//!
+//! A lot is found as the first at or after its id, if it has that id: asked for `lot_id = …`, the plan for an empty table
+//! takes any index, since all look alike, and goes on to scan the pool by it. Only the key's gives this order.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -27,8 +30,11 @@ pub(super) async fn write(
     for (lot, units) in &changes.written_off {
         let left = sqlx::query_scalar!(
             r#"
-            UPDATE lots SET remaining_quantity = remaining_quantity - $3
-            WHERE pool_id = $1 AND lot_id = $2
+            INSERT INTO lots
+            SELECT * FROM (SELECT * FROM lots WHERE pool_id = $1 AND lot_id >= $2 ORDER BY lot_id LIMIT 1) AS l
+            WHERE l.lot_id = $2
+            ON CONFLICT (pool_id, lot_id) DO UPDATE
+            SET remaining_quantity = lots.remaining_quantity - $3
             RETURNING remaining_quantity
             "#,
             pool.0,
@@ -43,13 +49,17 @@ pub(super) async fn write(
                 pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason,
                 client_id, recorded_at
             )
-            SELECT l.pool_id, l.lot_id, t.seq + 1, 'opening_count', NULL, -$3::bigint, $4, l.unit_cost, 'opening count',
-                l.client_id, $5
-            FROM lots AS l
-            JOIN lot_transactions AS t ON t.pool_id = l.pool_id AND t.lot_id = l.lot_id
-            WHERE l.pool_id = $1 AND l.lot_id = $2
-            ORDER BY t.seq DESC
-            LIMIT 1
+            SELECT $1, $2, t.seq + 1, 'opening_count', NULL, -$3::bigint, $4, l.unit_cost, 'opening count', l.client_id, $5
+            FROM (
+                SELECT lot_id, unit_cost, client_id FROM lots
+                WHERE pool_id = $1 AND lot_id >= $2
+                ORDER BY lot_id
+                LIMIT 1
+            ) AS l
+            CROSS JOIN (
+                SELECT seq FROM lot_transactions WHERE pool_id = $1 AND lot_id = $2 ORDER BY seq DESC LIMIT 1
+            ) AS t
+            WHERE l.lot_id = $2
             "#,
             pool.0,
             lot,
