@@ -154,7 +154,7 @@ pub async fn start_with_jobs(
     let app = Arc::new(App {
         db: pool,
         catalogue,
-        lanes: Lanes::start(shared, &lane_tasks),
+        lanes: Lanes::start(shared, &lane_tasks)?,
         projection,
         keys: KeyCache::default(),
         in_flight: InFlight::default(),

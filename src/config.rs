@@ -33,7 +33,7 @@ pub struct Config {
     #[arg(long, env = "HOLDFAST_ADMIN_KEY_FILE")]
     pub admin_key_file: Option<PathBuf>,
 
-    /// Number of lanes, and of connections they hold.
+    /// Number of lanes, and of connections and threads they hold.
     #[arg(long, env = "HOLDFAST_LANES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub lanes: u16,
 

@@ -1,4 +1,5 @@
-//! The rules that let pools move to other nodes (design, section 10), checked on the catalog and on every statement.
+//! The rules that let pools move to other nodes (design, section 10), checked on the catalog and on every statement;
+//! and that statements on the hot path are index plans from the first row on.
 //!
 //! A pool is the unit of distribution. So the schema is loaded a second time, hash-partitioned by pool, and every
 //! statement that the service is compiled with must, once its parameters are known, touch one partition of a table.
@@ -6,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
 
 use crate::support::db;
 
@@ -226,6 +228,19 @@ async fn touched(
     statement: &Statement,
     tables: &BTreeSet<String>,
 ) -> BTreeMap<String, BTreeSet<String>> {
+    let mut touched: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for scan in scans(&plan(conn, statement).await) {
+        if let Some(partition) = scan["Relation Name"].as_str()
+            && let Some((table, _)) = partition.rsplit_once("_h").filter(|(table, _)| tables.contains(*table))
+        {
+            touched.entry(table.to_owned()).or_default().insert(partition.to_owned());
+        }
+    }
+    touched
+}
+
+/// The plan of a statement with some parameters.
+async fn plan(conn: &mut PgConnection, statement: &Statement) -> Value {
     let (types, values): (Vec<String>, Vec<String>) = statement.types.iter().map(|of| sample(of)).unzip();
     let listed = |list: &[String]| if list.is_empty() { String::new() } else { format!("({})", list.join(", ")) };
     let prepare = format!("PREPARE tried{} AS {}", listed(&types), statement.text);
@@ -233,9 +248,7 @@ async fn touched(
     let explain = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN (FORMAT JSON) EXECUTE tried{}", listed(&values))));
     let plan = conn.fetch_one(explain).await.unwrap_or_else(|error| panic!("{error}: {statement:?}"));
     conn.execute("DEALLOCATE tried").await.unwrap();
-    let mut touched = BTreeMap::new();
-    walk(&plan.get::<Value, _>(0)[0]["Plan"], tables, &mut touched);
-    touched
+    plan.get::<Value, _>(0)[0]["Plan"].take()
 }
 
 /// A type of the driver as Postgres names it, and a value. Of pools there are many in an array, so that a statement of
@@ -264,14 +277,74 @@ fn sample(of: &str) -> (String, String) {
     (name.to_owned(), format!("'{value}'::{name}"))
 }
 
-fn walk(node: &Value, tables: &BTreeSet<String>, touched: &mut BTreeMap<String, BTreeSet<String>>) {
+/// The nodes of a plan that read a table.
+fn scans(node: &Value) -> Vec<&Value> {
     let is_scan = node["Node Type"].as_str().is_some_and(|kind| kind.ends_with("Scan"));
-    if let Some(partition) = node["Relation Name"].as_str().filter(|_| is_scan)
-        && let Some((table, _)) = partition.rsplit_once("_h").filter(|(table, _)| tables.contains(*table))
-    {
-        touched.entry(table.to_owned()).or_default().insert(partition.to_owned());
+    let own = Some(node).filter(|node| is_scan && node["Relation Name"].is_string());
+    own.into_iter().chain(node["Plans"].as_array().into_iter().flatten().flat_map(scans)).collect()
+}
+
+/// What every reservation and every look at availability goes through, and the options of its connections.
+const HOT: &[(&str, fn(PgConnectOptions) -> PgConnectOptions)] = &[
+    ("src/ledger/batch/load.rs", holdfast::db::for_lane),
+    ("src/ledger/batch/write.rs", holdfast::db::for_lane),
+    ("src/ledger/batch/lots.rs", holdfast::db::for_lane),
+    ("src/ledger/batch/oversells.rs", holdfast::db::for_lane),
+    ("src/availability/queries.rs", holdfast::db::ordinary),
+];
+
+/// Scans of stock that would read a whole table or a whole pool, as node and condition.
+fn unbounded(plan: &Value, tables: &BTreeSet<String>) -> Vec<String> {
+    let of_stock = |scan: &&Value| scan["Relation Name"].as_str().is_some_and(|table| tables.contains(table));
+    let is_bounded = |scan: &&Value| match scan["Node Type"].as_str() {
+        Some("Index Scan" | "Index Only Scan") => scan["Index Cond"].as_str().is_some_and(|condition| {
+            condition.split(" AND ").any(|part| !part.contains("pool_id") && !part.contains("IS NOT NULL"))
+        }),
+        // By the address of a row that another scan has found.
+        Some("Tid Scan") => true,
+        _ => false,
+    };
+    let describe = |scan: &Value| format!("{} on {}: {}", scan["Node Type"], scan["Relation Name"], scan["Index Cond"]);
+    scans(plan).into_iter().filter(of_stock).filter(|scan| !is_bounded(scan)).map(describe).collect()
+}
+
+#[tokio::test]
+async fn statements_of_the_hot_path_are_index_plans_while_their_tables_are_empty() {
+    let db = db::fresh().await;
+    let mut conn = db.owner().acquire().await.unwrap().detach();
+    let tables = stock_tables(&mut conn).await;
+    let known = "SELECT count(*) FROM pg_class WHERE relname = ANY($1) AND (reltuples > 0 OR relpages > 0)";
+    let names: Vec<&String> = tables.iter().collect();
+    let known: i64 = sqlx::query_scalar(known).bind(names).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(known, 0, "the planner has seen rows");
+
+    let mut lane = holdfast::db::for_lane(db.app_options.clone()).connect().await.unwrap();
+    let bad = [
+        ("SELECT held FROM stock WHERE pool_id = $1", &["Int8"] as &[&str]),
+        ("UPDATE lots SET remaining_quantity = 0 WHERE pool_id = $1 AND lot_id = $2", &["Int8", "Uuid"]),
+        ("SELECT FROM reservations WHERE pool_id = $1 AND owner IS NOT NULL", &["Int8"]),
+    ];
+    for (text, types) in bad {
+        let types = types.iter().map(|of| (*of).to_owned()).collect();
+        let statement = Statement { text: text.to_owned(), types };
+        assert_eq!(unbounded(&plan(&mut lane, &statement).await, &tables).len(), 1, "nobody noticed: {text}");
     }
-    for child in node["Plans"].as_array().into_iter().flatten() {
-        walk(child, tables, touched);
+    let mut statements = statements();
+    statements.retain(|statement| statement.names(&tables));
+    let mut found = BTreeMap::new();
+    for (file, options) in HOT {
+        let mut conn = options(db.app_options.clone()).connect().await.unwrap();
+        // What a lane has anyway, and what every connection may come to after a few calls.
+        conn.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+        let source = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let own: Vec<&Statement> = statements.iter().filter(|one| source.contains(&one.text)).collect();
+        assert!(own.len() > 1, "{file} has {} statements", own.len());
+        for statement in own {
+            let unbounded = unbounded(&plan(&mut conn, statement).await, &tables);
+            if !unbounded.is_empty() {
+                found.insert(&statement.text, unbounded);
+            }
+        }
     }
+    assert!(found.is_empty(), "{found:#?}");
 }

@@ -1,7 +1,7 @@
 //! What a batch writes: every table in one statement over arrays, whatever the number of commands.
 //!
-//! Updates name the keys twice, in the join and as `= ANY(…)`: so the rows are found by index even by a plan that was
-//! made while the table was empty.
+//! Changes of existing rows are upserts on their key: an update from a list is a join, which a plan that was made while
+//! the table was empty turns into a scan of the pool for every batch.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -279,17 +279,19 @@ async fn expire_lines(conn: &mut PgConnection, pool: PoolId, due: &[DueLine]) ->
     let units: Vec<i32> = due.iter().map(|line| small(line.held)).collect();
     let done = sqlx::query!(
         r#"
-        UPDATE reservation_lines AS l
-        SET held_quantity = l.held_quantity - u.units,
-            expired_quantity = l.expired_quantity + u.units
+        INSERT INTO reservation_lines
+        SELECT l.*
         FROM unnest($2::uuid[], $3::smallint[], $4::integer[]) AS u (reservation_id, line, units)
         CROSS JOIN LATERAL (
-            SELECT ctid AS row
+            SELECT *
             FROM reservation_lines
-            WHERE pool_id = $1 AND reservation_id = u.reservation_id AND line = u.line
+            WHERE pool_id = $1 AND reservation_id = u.reservation_id AND line = u.line AND held_quantity = u.units
             LIMIT 1
-        ) AS t
-        WHERE l.pool_id = $1 AND l.ctid = t.row AND l.held_quantity = u.units
+        ) AS l
+        ON CONFLICT (pool_id, reservation_id, line) DO UPDATE
+        SET held_quantity = 0,
+            expired_quantity = reservation_lines.expired_quantity + EXCLUDED.held_quantity
+        WHERE reservation_lines.held_quantity = EXCLUDED.held_quantity
         "#,
         pool.0,
         &ids,

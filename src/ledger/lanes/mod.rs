@@ -1,5 +1,6 @@
 //! Lanes: a small number of queues, each with one worker and one connection, that combine waiting commands into one
-//! transaction. The lane is chosen by (pool, first SKU), so commands on one hot SKU meet in one batch instead of in a
+//! transaction. A worker has a thread of its own: between the statements of a batch it would otherwise queue behind the
+//! answers to the batch before, each of which is a task too. The lane is chosen by (pool, first SKU), so commands on one hot SKU meet in one batch instead of in a
 //! lock queue. Lanes only spread work: any lane may decide any command, correctness comes from the row locks.
 //!
 //! A lane is bounded: past its bound a command is refused at once with [`LaneError::Busy`], which is not "no stock".
@@ -31,7 +32,7 @@ pub use retry::backoff;
 /// Sizes and limits of the lanes.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneSettings {
-    /// Number of lanes, and of connections they hold.
+    /// Number of lanes, and of connections and threads they hold.
     pub lanes: usize,
     /// Commands that may wait in one lane.
     pub queue: usize,
@@ -105,18 +106,22 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the workers on `tracker`. They stop once [`Lanes::stop`] was called and their queues are empty.
-    #[must_use]
-    pub(crate) fn start(shared: Shared, tracker: &TaskTracker) -> Self {
+    /// Starts the workers. They stop once [`Lanes::stop`] was called and their queues are empty; `tracker` knows when.
+    ///
+    /// # Errors
+    /// If the operating system has no thread for one of them.
+    pub(crate) fn start(shared: Shared, tracker: &TaskTracker) -> std::io::Result<Self> {
         let shared = Arc::new(shared);
-        let senders: Vec<_> = (0..shared.settings.lanes.max(1))
+        let senders: std::io::Result<Vec<_>> = (0..shared.settings.lanes.max(1))
             .map(|lane| {
                 let (sender, receiver) = mpsc::channel(shared.settings.queue.max(1));
-                crate::lifecycle::spawn_tracked(tracker, worker::run(lane, receiver, Arc::clone(&shared)));
-                sender
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let worker = tracker.track_future(worker::run(lane, receiver, Arc::clone(&shared)));
+                std::thread::Builder::new().name(format!("lane-{lane}")).spawn(move || runtime.block_on(worker))?;
+                Ok(sender)
             })
             .collect();
-        Self { senders: senders.into(), shared }
+        Ok(Self { senders: senders?.into(), shared })
     }
 
     /// Hands a command to its lane and waits for the answer. Dropping the returned future does not undo anything.

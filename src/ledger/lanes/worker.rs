@@ -20,6 +20,8 @@ use crate::ledger::batch::{self, BatchError, Committed, Setting};
 use crate::ledger::submission::Submission;
 
 const TRIES_UNDER_CONTENTION: u32 = 3;
+/// Up to here a batch takes all that wait.
+const NOT_HALVED: usize = 32;
 const BACKOFF_BASE: Duration = Duration::from_millis(10);
 const BACKOFF_CAP: Duration = Duration::from_millis(500);
 
@@ -27,16 +29,28 @@ pub(super) async fn run(lane: usize, mut jobs: mpsc::Receiver<Job>, shared: Arc<
     let mut worker = Worker { lane, shared, conn: None };
     worker.connect().await;
     let mut batch = Vec::new();
+    let mut last = 0;
     loop {
-        let most = worker.shared.settings.batch_max.max(1);
+        let most = batch_bound(worker.shared.settings.batch_max, last, jobs.len());
         match tokio::time::timeout(Duration::from_millis(200), jobs.recv_many(&mut batch, most)).await {
             Ok(0) => break,
-            Ok(_) => worker.process(std::mem::take(&mut batch)).await,
+            Ok(taken) => {
+                last = taken;
+                worker.process(std::mem::take(&mut batch)).await;
+            }
             Err(_) if worker.shared.stopping.load(Ordering::Acquire) => break,
             Err(_) => worker.connect().await,
         }
     }
     worker.disconnect().await;
+}
+
+/// How many commands the next batch takes: half of those that are about, namely the ones that wait and as many as were
+/// just answered, whose callers are likely to be back. Were it all that wait, then everyone would be answered at once,
+/// and the database would idle while everyone asks again; so one half is decided while the other is on its way. Small
+/// batches are not halved: what a transaction costs by itself would outweigh that.
+fn batch_bound(most: usize, last: usize, waiting: usize) -> usize {
+    last.saturating_add(waiting).div_ceil(2).max(NOT_HALVED).min(most).max(1)
 }
 
 struct Worker {
@@ -215,5 +229,32 @@ impl Worker {
             self.shared.ready.fetch_sub(1, Ordering::Relaxed);
             drop(conn.close().await);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_half_of_what_is_about_within_its_bounds() {
+        assert_eq!(batch_bound(256, 0, 10), 32);
+        assert_eq!(batch_bound(256, 0, 400), 200);
+        assert_eq!(batch_bound(256, 200, 57), 129);
+        assert_eq!(batch_bound(256, 256, 2048), 256);
+        assert_eq!(batch_bound(8, 0, 100), 8);
+        assert_eq!(batch_bound(0, 0, 1), 1);
+    }
+
+    #[test]
+    fn callers_that_return_come_to_halve_themselves() {
+        // Everyone waits at first; while a batch runs, the callers of the one before come back.
+        let (mut last, mut waiting) = (0, 256);
+        for _ in 0..8 {
+            let taken = batch_bound(256, last, waiting).min(waiting);
+            waiting = waiting - taken + last;
+            last = taken;
+        }
+        assert_eq!((last, waiting), (128, 128));
     }
 }
