@@ -11,6 +11,8 @@ CREATE TABLE transfers (
     reason text NOT NULL,
     status text COLLATE "C" NOT NULL,
     client_id bigint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    fingerprint bytea NOT NULL,
     claimed_at timestamptz NOT NULL,
     closed_at timestamptz,
     CONSTRAINT transfers_pkey PRIMARY KEY (pool_id, transfer_id),
@@ -21,4 +23,5 @@ CREATE TABLE transfers (
     CONSTRAINT transfers_closed_has_time CHECK ((status = 'claimed') = (closed_at IS NULL))
 );
 CREATE INDEX transfers_open ON transfers (pool_id, claimed_at) WHERE status = 'claimed';
+COMMENT ON COLUMN transfers.key IS 'The caller''s idempotency key: the units leave under it, so that whoever carries the transfer on learns whether they did.';
 COMMENT ON COLUMN transfers.lot_id IS 'The lot that the units become at the destination.';

@@ -73,6 +73,11 @@ pub struct Config {
     #[arg(long, env = "HOLDFAST_JOBS_INTERVAL_MS", default_value_t = 1000)]
     pub jobs_interval_ms: u64,
 
+    /// Transactions at a time of a daily close, each on a connection of its own.
+    #[arg(long, env = "HOLDFAST_SNAPSHOT_WORKERS", default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub snapshot_workers: u16,
+
     /// Most SKUs in one transaction of a daily close.
     #[arg(long, env = "HOLDFAST_SNAPSHOT_CHUNK_SKUS", default_value_t = 200,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -116,6 +121,7 @@ impl Config {
                 patience: Duration::from_secs(self.command_timeout_seconds),
             },
             snapshots: crate::snapshots::Settings {
+                workers: self.snapshot_workers.into(),
                 chunk_skus: self.snapshot_chunk_skus.into(),
                 chunk_lines: self.snapshot_chunk_lines.into(),
             },

@@ -81,7 +81,8 @@ pub async fn submit_prepared(
     }
 }
 
-fn problem_of(error: LaneError, twin_ahead: bool) -> Problem {
+/// The problem that a lane's failure is.
+pub fn problem_of(error: LaneError, twin_ahead: bool) -> Problem {
     match error {
         LaneError::Busy => Problem::new(Code::Busy, "Too many commands are waiting for this SKU; try again."),
         LaneError::Unavailable => {
@@ -105,7 +106,7 @@ fn in_flight() -> Problem {
 }
 
 /// The response that an answer is, stored or fresh.
-fn respond(answer: Answer) -> Response<Body> {
+pub fn respond(answer: Answer) -> Response<Body> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = if status.is_success() { "application/json" } else { "application/problem+json" };
     let location = if status == StatusCode::CREATED { location_of(&answer.body) } else { None };

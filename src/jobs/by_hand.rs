@@ -106,9 +106,8 @@ async fn run_within(
             return revive(conn, app, row).await;
         }
         let now = read_now(conn, &app.clock).await?;
-        let subjects = std::slice::from_ref(subject);
-        let next = find_next(conn, subjects, now).await?.pop();
-        let planned = next.as_ref().ok_or_else(at_work).and_then(|next| choose(subject, next, slot, now))?;
+        let Some(next) = find_next(conn, std::slice::from_ref(subject), now).await?.pop() else { continue };
+        let Some(planned) = choose(subject, &next, slot, now)? else { continue };
         let due = [(id_of(subject, &planned.key), planned)];
         if queries::insert_due(conn, &due).await? == 1 {
             return queries::lock_slot(conn, &due[0].0).await?.ok_or_else(at_work);
@@ -148,14 +147,13 @@ async fn revive(conn: &mut PgConnection, app: &App, row: SlotRow) -> Result<Slot
     }
 }
 
-/// The slot to write down.
-fn choose(subject: &Subject, next: &Next, slot: Option<&str>, now: DateTime<Utc>) -> Result<Planned, Problem> {
+/// The slot to write down; `None` if there is one by now that was not there when it was looked for.
+fn choose(subject: &Subject, next: &Next, slot: Option<&str>, now: DateTime<Utc>) -> Result<Option<Planned>, Problem> {
     match (next, slot) {
-        (Next::Due(planned), None) => Ok(planned.clone()),
-        (Next::Due(planned), Some(slot)) if planned.key == slot => Ok(planned.clone()),
-        (Next::Later(_), None) if !subject.registered.job.schedule.is_per_pool() => Ok(schedule::by_hand(now)),
-        // Opened since it was looked for.
-        (Next::Open(_), _) => Err(at_work()),
+        (Next::Due(planned), None) => Ok(Some(planned.clone())),
+        (Next::Due(planned), Some(slot)) if planned.key == slot => Ok(Some(planned.clone())),
+        (Next::Later(_), None) if !subject.registered.job.schedule.is_per_pool() => Ok(Some(schedule::by_hand(now))),
+        (Next::Open(_), _) | (Next::Blocked(_), None) => Ok(None),
         (next, _) => {
             let planned = next.planned();
             let detail = format!("The next slot is {}, due at {}; slots run in order.", planned.key, planned.due_at);

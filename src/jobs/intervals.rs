@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::pass;
 use crate::app::App;
 use crate::lifecycle::spawn_tracked;
-use crate::lots::expiry;
+use crate::lots::{expiry, transfer};
 use crate::reservations::sweeper;
 
 /// How often each task runs.
@@ -27,6 +27,8 @@ pub struct Intervals {
     pub sweep: Option<Duration>,
     /// Taking lots past their expiry off sale where nothing is written or read; with the sweeper.
     pub lot_expiry: Duration,
+    /// Carrying on transfers that were left standing; with the sweeper.
+    pub transfers: Duration,
     /// Looking for catalogue changes made elsewhere.
     pub catalogue: Duration,
     /// Noting when keys were last used.
@@ -39,6 +41,7 @@ impl Default for Intervals {
             jobs: Some(Duration::from_secs(1)),
             sweep: Some(Duration::from_secs(1)),
             lot_expiry: Duration::from_mins(5),
+            transfers: Duration::from_mins(1),
             catalogue: Duration::from_secs(1),
             last_use: Duration::from_mins(1),
         }
@@ -54,6 +57,7 @@ pub fn start(app: &Arc<App>, intervals: Intervals, tracker: &TaskTracker, stop: 
         every("sweep", period, app, tracker, stop, |app| async move { sweeper::sweep(&app).await.map(drop) });
     }
     if intervals.sweep.is_some() {
+        every("transfers", intervals.transfers, app, tracker, stop, |app| async move { transfer::resume(&app).await });
         every("lot_expiry", intervals.lot_expiry, app, tracker, stop, |app| async move { expiry::sweep(&app).await });
     }
     every("catalogue", intervals.catalogue, app, tracker, stop, |app| async move {

@@ -11,11 +11,12 @@ use tokio_util::task::TaskTracker;
 
 use super::{Job, purge_answers, purge_slots};
 use crate::catalog::{Catalogue, Pool};
+use crate::snapshots;
 
 /// Every job of the service.
 #[must_use]
 pub fn all() -> Vec<Job> {
-    vec![purge_answers::job(), purge_slots::job()]
+    vec![snapshots::job::job(), purge_answers::job(), purge_slots::job()]
 }
 
 /// A job and how many more slots of it this instance may work on.

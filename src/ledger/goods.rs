@@ -208,8 +208,6 @@ pub struct ReturnLineRecord {
     pub sku: SkuId,
     /// Units.
     pub quantity: i64,
-    /// The line that had shipped them.
-    pub shipped: Option<ShipmentLineRef>,
     /// The lots they became.
     pub lots: Vec<ReturnedLot>,
 }
@@ -221,6 +219,8 @@ pub struct ReturnedLot {
     pub lot: LotId,
     /// The lot they had come from; unknown where no shipment is known or its day is not closed.
     pub source_lot: Option<LotId>,
+    /// The line that had shipped them; none where they were taken at the caller's word.
+    pub shipped: Option<ShipmentLineRef>,
     /// Units.
     pub quantity: i64,
 }

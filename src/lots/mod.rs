@@ -10,4 +10,5 @@ pub mod fifo;
 pub mod queries;
 pub mod receive;
 pub mod routes;
+pub mod transfer;
 pub mod view;

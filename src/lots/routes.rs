@@ -37,6 +37,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(get_lot))
         .routes(routes!(give_opening_count))
         .merge(super::acts::routes())
+        .merge(super::transfer::routes())
 }
 
 /// Receives a lot and raises what is on hand. The same source reference twice is a no-op that answers the first lot.

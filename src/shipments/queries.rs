@@ -36,12 +36,7 @@ pub async fn find(db: &PgPool, id: ShipmentId) -> sqlx::Result<Option<ShipmentRe
 ///
 /// # Errors
 /// Database errors.
-pub async fn list(
-    db: &PgPool,
-    filter: &Filter,
-    before: Option<Uuid>,
-    limit: i64,
-) -> sqlx::Result<Vec<ShipmentRecord>> {
+pub async fn list(db: &PgPool, filter: &Filter, before: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<ShipmentRecord>> {
     let mut conn = db.acquire().await?;
     let mut ids = sqlx::query_scalar!(
         r#"

@@ -200,10 +200,6 @@ pub struct ReturnLineView {
     sku: String,
     /// Units.
     quantity: i64,
-    /// The shipment that had sent them.
-    shipment_id: Option<String>,
-    /// The line of it.
-    shipment_line_ref: Option<String>,
     /// The lots they became.
     lots: Vec<ReturnedLotView>,
 }
@@ -216,6 +212,10 @@ pub struct ReturnedLotView {
     lot_id: String,
     /// The lot they had come from; null where no closed day says so, and then the cost is provisional.
     source_lot_id: Option<String>,
+    /// The shipment that had sent them; null where they were taken at the caller's word.
+    shipment_id: Option<String>,
+    /// The line of it.
+    shipment_line_ref: Option<String>,
     /// Units.
     quantity: i64,
 }
@@ -245,17 +245,17 @@ impl ReturnLineView {
             line_ref: line.line_ref.clone(),
             sku: catalogue.sku_code(line.sku).to_string(),
             quantity: line.quantity,
-            shipment_id: line
-                .shipped
-                .as_ref()
-                .map(|shipped| ShipmentId { pool, uuid: shipped.shipment }.to_string()),
-            shipment_line_ref: line.shipped.as_ref().map(|shipped| shipped.line_ref.clone()),
             lots: line
                 .lots
                 .iter()
                 .map(|lot| ReturnedLotView {
                     lot_id: lot.lot.to_string(),
                     source_lot_id: lot.source_lot.map(|lot| lot.to_string()),
+                    shipment_id: lot
+                        .shipped
+                        .as_ref()
+                        .map(|shipped| ShipmentId { pool, uuid: shipped.shipment }.to_string()),
+                    shipment_line_ref: lot.shipped.as_ref().map(|shipped| shipped.line_ref.clone()),
                     quantity: lot.quantity,
                 })
                 .collect(),

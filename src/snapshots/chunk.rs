@@ -28,21 +28,29 @@ pub(super) struct Member {
     pub order: DepletionOrder,
 }
 
-/// Takes the next SKUs after `after` that are not done, and does them.
+/// Which of the SKUs of a day one worker looks after: those whose number leaves `remainder` when divided by `workers`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub workers: i64,
+    pub remainder: i64,
+}
+
+/// Takes the next SKUs of its share after `after` that are not done, and does them.
 pub(super) async fn take(
     conn: &mut PgConnection,
     clock: &Clock,
     day: Day,
+    share: Share,
     settings: Settings,
     after: i64,
 ) -> Result<Step, CloseError> {
     tune(conn).await?;
-    match lock_day(conn, day).await?.as_deref() {
-        Some("closing") => {}
-        Some(_) => return Ok(Step::DayClosed),
-        None => return Ok(Step::Busy),
+    match lock_share(conn, day, share).await? {
+        (_, false) => return Ok(Step::Busy),
+        (true, true) => return Ok(Step::DayClosed),
+        (false, true) => {}
     }
-    let members = choose(conn, day, settings, after).await?;
+    let members = choose(conn, day, share, settings, after).await?;
     let Some(last) = members.last().map(|member| member.sku) else { return Ok(Step::NothingLeft) };
     let locked = lock::lock(conn, day, &members).await?;
     let photographs = photograph::take(conn, day, &members).await?;
@@ -52,15 +60,16 @@ pub(super) async fn take(
     Ok(Step::Done { last })
 }
 
-/// Index plans, whatever the tables look like and however many days are in them: a statement that names its rows must
-/// not be answered by reading all of them. A hot SKU is one transaction, so statements get more time than a request's.
+/// Index plans, made for the tables as they are now: a statement that names its rows must not be answered by reading
+/// all days that are there, nor by a plan of the day when they were empty. A hot SKU is one transaction, so statements
+/// get more time than a request's.
 async fn tune(conn: &mut PgConnection) -> Result<(), CloseError> {
     sqlx::query!(
         r#"
         SELECT
             set_config('enable_seqscan', 'off', true) AS a, set_config('enable_hashjoin', 'off', true) AS b,
             set_config('enable_mergejoin', 'off', true) AS c, set_config('enable_bitmapscan', 'off', true) AS d,
-            set_config('plan_cache_mode', 'force_generic_plan', true) AS e, set_config('jit', 'off', true) AS f,
+            set_config('plan_cache_mode', 'force_custom_plan', true) AS e, set_config('jit', 'off', true) AS f,
             set_config('statement_timeout', '300s', true) AS g, set_config('lock_timeout', '5s', true) AS h
         "#
     )
@@ -69,24 +78,51 @@ async fn tune(conn: &mut PgConnection) -> Result<(), CloseError> {
     Ok(())
 }
 
-/// The day's row, so that two runs take turns; the row of a run that died is free as soon as its connection is.
-async fn lock_day(conn: &mut PgConnection, day: Day) -> Result<Option<String>, CloseError> {
-    let status = sqlx::query_scalar!(
-        "SELECT status FROM snapshots WHERE pool_id = $1 AND snapshot_date = $2 FOR NO KEY UPDATE SKIP LOCKED",
+/// Whether the day is closed, and whether this share of it is ours for the transaction: so two runs take turns, and the
+/// share of a run that died is free as soon as its connection is. The advisory lock is a hint; if it let two runs at the
+/// same SKUs, the second would find the key of `snapshot_skus` taken. The row lock keeps the day open meanwhile.
+async fn lock_share(conn: &mut PgConnection, day: Day, share: Share) -> Result<(bool, bool), CloseError> {
+    let name = format!("snapshot {} {}/{}", day.pool.0, share.remainder, share.workers);
+    let ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "ours!""#, name)
+        .fetch_one(&mut *conn)
+        .await?;
+    if !ours {
+        return Ok((false, false));
+    }
+    let closed = sqlx::query_scalar!(
+        r#"SELECT status = 'closed' AS "closed!" FROM snapshots WHERE pool_id = $1 AND snapshot_date = $2 FOR SHARE"#,
         day.pool.0,
         day.date,
     )
-    .fetch_optional(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(status)
+    Ok((closed, true))
 }
 
 /// The next SKUs: at least one, then as many as fit.
-async fn choose(conn: &mut PgConnection, day: Day, settings: Settings, after: i64) -> Result<Vec<Member>, CloseError> {
+async fn choose(
+    conn: &mut PgConnection,
+    day: Day,
+    share: Share,
+    settings: Settings,
+    after: i64,
+) -> Result<Vec<Member>, CloseError> {
     let rows = sqlx::query!(
         r#"
         SELECT s.sku_id, c.depletion_order AS "order: DepletionOrder", l.lines AS "lines!"
-        FROM stock AS s
+        FROM (
+            SELECT t.sku_id
+            FROM stock AS t
+            LEFT JOIN LATERAL (
+                SELECT true AS is_done
+                FROM snapshot_skus
+                WHERE pool_id = $1 AND sku_id = t.sku_id AND snapshot_date = $3
+                LIMIT 1
+            ) AS d ON true
+            WHERE t.pool_id = $1 AND t.sku_id > $2 AND t.sku_id % $6 = $7 AND d.is_done IS NULL
+            ORDER BY t.sku_id
+            LIMIT $5
+        ) AS s
         JOIN skus AS k ON k.sku_id = s.sku_id
         JOIN classes AS c ON c.class_id = k.class_id
         CROSS JOIN LATERAL (
@@ -95,18 +131,15 @@ async fn choose(conn: &mut PgConnection, day: Day, settings: Settings, after: i6
             WHERE pool_id = $1 AND sku_id = s.sku_id AND shipped_at < $4
                 AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
         ) AS l
-        WHERE s.pool_id = $1 AND s.sku_id > $2
-            AND NOT EXISTS (
-                SELECT FROM snapshot_skus WHERE pool_id = $1 AND sku_id = s.sku_id AND snapshot_date = $3
-            )
         ORDER BY s.sku_id
-        LIMIT $5
         "#,
         day.pool.0,
         after,
         day.date,
         day.window.ends_at,
         settings.chunk_skus.max(1),
+        share.workers,
+        share.remainder,
     )
     .fetch_all(conn)
     .await?;

@@ -1,14 +1,16 @@
 //! Closing one day: begin, chunk after chunk, finish. Whoever comes next carries on where the last one was stopped.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+use futures_util::future::join_all;
 use scoped_futures::ScopedFutureExt;
 use sqlx::{PgConnection, PgPool};
 
 use super::CloseError;
-use super::chunk::{self, Step};
+use super::chunk::{self, Share, Step};
+use super::is_unique_violation;
 use super::window::{self, Window};
 use crate::app::App;
 use crate::clock::Clock;
@@ -65,34 +67,61 @@ pub async fn close_day(
 ) -> Result<Outcome, CloseError> {
     let begun = tx::write(&app.db, "begin_snapshot", |conn| begin(conn, &app.clock, closing).scope_boxed()).await?;
     let Begun::Open { day, begun_at } = begun else { return Ok(Outcome::AlreadyClosed) };
+    let started = Instant::now();
     if (TimeDelta::zero()..IN_FLIGHT).contains(&(begun_at - day.window.ends_at)) {
         let pool = day.pool;
         wait_for_ledger(&app.db, pool).await?;
     }
+    let workers = app.settings.snapshots.workers.max(1);
+    let shares = (0..workers).map(|remainder| take_share(app, day, Share { workers, remainder }, go_on));
+    // Not the first error: a worker that is dropped half-way would leave its transaction to the connection pool.
+    for taken in join_all(shares).await {
+        taken?;
+    }
+    tx::write(&app.db, "finish_snapshot", |conn| finish(conn, &app.clock, day).scope_boxed()).await?;
+    let took = started.elapsed();
+    tracing::info!(pool = closing.pool.0, date = %closing.date, took_ms = took.as_millis(), "closed a day");
+    metrics::histogram!("holdfast_snapshot_seconds").record(took.as_secs_f64());
+    Ok(Outcome::Closed)
+}
+
+/// Chunk after chunk, until nothing of this share is left.
+async fn take_share(
+    app: &App,
+    day: Day,
+    share: Share,
+    go_on: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<(), CloseError> {
+    let settings = app.settings.snapshots;
     let (mut after, mut contended) = (0, 0);
     loop {
         if !go_on() {
             return Err(CloseError::Stopped);
         }
-        let settings = app.settings.snapshots;
         let taken = tx::write(&app.db, "snapshot_chunk", |conn| {
-            chunk::take(conn, &app.clock, day, settings, after).scope_boxed()
+            chunk::take(conn, &app.clock, day, share, settings, after).scope_boxed()
         })
         .await;
         match taken {
-            Ok(Step::Done { last, .. }) => (after, contended) = (last, 0),
-            Ok(Step::NothingLeft) => break,
-            Ok(Step::DayClosed) => return Ok(Outcome::Closed),
+            Ok(Step::Done { last }) => (after, contended) = (last, 0),
+            Ok(Step::NothingLeft | Step::DayClosed) => return Ok(()),
             Ok(Step::Busy) => pause().await,
-            Err(error) if contended < MOST_CONTENDED && tx::Contended::is_contention(&error) => {
+            Err(error) if contended < MOST_CONTENDED && may_be_done(&error) => {
                 contended += 1;
                 pause().await;
             }
             Err(error) => return Err(error),
         }
     }
-    tx::write(&app.db, "finish_snapshot", |conn| finish(conn, &app.clock, day).scope_boxed()).await?;
-    Ok(Outcome::Closed)
+}
+
+/// Whether to look again: rows were locked by somebody else, or somebody else was faster with the same SKUs.
+fn may_be_done(error: &CloseError) -> bool {
+    let is_claim = |error: &sqlx::Error| {
+        let name = error.as_database_error().and_then(|error| error.constraint());
+        is_unique_violation(error) && name.is_some_and(|name| name.starts_with("snapshot_skus_pkey"))
+    };
+    tx::Contended::is_contention(error) || matches!(error, CloseError::Database(error) if is_claim(error))
 }
 
 /// Long enough not to be in the way of who is at work, and not always the same.

@@ -60,11 +60,7 @@ pub(super) async fn lock(conn: &mut PgConnection, day: Day, members: &[Member]) 
     let skus: Vec<i64> = members.iter().map(|member| member.sku).collect();
     let with_lines: Vec<i64> = members.iter().filter(|member| member.lines > 0).map(|member| member.sku).collect();
     let keys = find_short_lines(conn, day.pool, &skus).await?;
-    let lines = if keys.is_empty() {
-        lock_lines_of_day(conn, day, &with_lines).await?
-    } else {
-        lock_lines_with_short(conn, day, &with_lines, keys).await?
-    };
+    let lines = lock_lines(conn, day, &with_lines, keys).await?;
     let settleable =
         |line: &&LockedLine| line.snapshot_date.is_some() && line.covered_quantity > line.depleted_quantity;
     let short = read_short(conn, day.pool, lines.iter().filter(settleable)).await?;
@@ -95,38 +91,18 @@ async fn find_short_lines(
     Ok(rows.into_iter().map(|row| (row.shipment_id, row.line_ref)).collect())
 }
 
-async fn lock_lines_of_day(conn: &mut PgConnection, day: Day, skus: &[i64]) -> Result<Vec<LockedLine>, CloseError> {
-    if skus.is_empty() {
-        return Ok(Vec::new());
-    }
-    let lines = sqlx::query_as!(
-        LockedLine,
-        r#"
-        SELECT
-            shipment_id, line_ref, sku_id, quantity, covered_quantity, depleted_quantity, lot_id, shipped_at,
-            shipped_date, snapshot_date, voided_at
-        FROM shipment_lines
-        WHERE pool_id = $1 AND sku_id = ANY($2) AND shipped_at < $3
-            AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
-        ORDER BY shipment_id, line_ref
-        FOR UPDATE
-        "#,
-        day.pool.0,
-        skus,
-        day.window.ends_at,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(lines)
-}
-
-/// The same, and lines that are short, in one statement: so all locks are taken in one order.
-async fn lock_lines_with_short(
+/// The day's lines, and lines that are short, in one statement: so all locks are taken in one order. The lines of each
+/// SKU are looked up by their own index first; asked for by SKU and in the order of their key at once, the database
+/// would rather read the lines of all days.
+async fn lock_lines(
     conn: &mut PgConnection,
     day: Day,
     skus: &[i64],
     short: Vec<(Uuid, String)>,
 ) -> Result<Vec<LockedLine>, CloseError> {
+    if skus.is_empty() && short.is_empty() {
+        return Ok(Vec::new());
+    }
     let (shipments, line_refs): (Vec<Uuid>, Vec<String>) = short.into_iter().unzip();
     let mut lines = sqlx::query_as!(
         LockedLine,
@@ -135,10 +111,15 @@ async fn lock_lines_with_short(
             l.shipment_id, l.line_ref, l.sku_id, l.quantity, l.covered_quantity, l.depleted_quantity, l.lot_id,
             l.shipped_at, l.shipped_date, l.snapshot_date, l.voided_at
         FROM (
-            SELECT shipment_id, line_ref
-            FROM shipment_lines
-            WHERE pool_id = $1 AND sku_id = ANY($2) AND shipped_at < $3
-                AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+            SELECT u.shipment_id, u.line_ref
+            FROM unnest($2::bigint[]) AS k (sku_id)
+            CROSS JOIN LATERAL (
+                SELECT shipment_id, line_ref
+                FROM shipment_lines
+                WHERE pool_id = $1 AND sku_id = k.sku_id AND shipped_at < $3
+                    AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+                ORDER BY shipped_at
+            ) AS u
             UNION ALL
             SELECT * FROM unnest($4::uuid[], $5::text[])
         ) AS k (shipment_id, line_ref)
@@ -205,12 +186,18 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
     let rows = sqlx::query!(
         r#"
         SELECT
-            lot_id, sku_id, received_date, recorded_at, expires_date, remaining_quantity, quarantined_quantity,
-            unit_cost
-        FROM lots
-        WHERE pool_id = $1 AND sku_id = ANY($2) AND remaining_quantity > 0
-        ORDER BY lot_id
-        FOR UPDATE
+            l.lot_id, l.sku_id, l.received_date, l.recorded_at, l.expires_date, l.remaining_quantity,
+            l.quarantined_quantity, l.unit_cost
+        FROM unnest($2::bigint[]) AS k (sku_id)
+        CROSS JOIN LATERAL (
+            SELECT lot_id
+            FROM lots
+            WHERE pool_id = $1 AND sku_id = k.sku_id AND remaining_quantity > 0
+            ORDER BY received_date, recorded_at, lot_id
+        ) AS o
+        JOIN lots AS l ON l.pool_id = $1 AND l.lot_id = o.lot_id
+        ORDER BY l.lot_id
+        FOR UPDATE OF l
         "#,
         pool.0,
         &skus,

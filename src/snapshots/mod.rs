@@ -3,7 +3,7 @@
 //! ```text
 //! begin    a row in `snapshots`, status closing      days follow each other, one at a time
 //! chunk    whole SKUs, one transaction each:
-//!            lock the day, choose SKUs, lock lines, lock lots, assign units to lots (pure): first
+//!            take a share of the day, choose SKUs, lock lines, lock lots, assign units to lots (pure): first
 //!            what is short since an earlier day, then the day's lines; write; claim (pool, SKU, date)
 //! finish   status closed                             never re-opened
 //! ```
@@ -11,7 +11,7 @@
 //! What makes it happen once is in the schema, not here: `snapshot_skus` has one row per (pool, SKU, date),
 //! `depletions` numbers the rows of a line from 1, `lot_transactions` takes one depletion per lot and day. A run that is
 //! killed leaves whole SKUs done and the others untouched; the next run, by whomever, does the rest. Two runs at once
-//! take turns by the row of the day, which only keeps them from doing work that the schema would then refuse.
+//! take turns, which only keeps them from doing work that the schema would then refuse.
 //!
 //! A closed day is never re-opened: a line that arrives late is taken by the next open day, keeps its own date and is
 //! counted as late. Balances (`stock`) are not touched at all: what left the shelf left it when it was shipped.
@@ -24,6 +24,7 @@ use crate::http::problem::{ErrorItem, Problem};
 mod assign;
 mod chunk;
 pub mod close;
+pub mod job;
 mod lock;
 mod photograph;
 pub mod queries;
@@ -35,18 +36,20 @@ mod write;
 
 pub use close::{Closing, Outcome, close_day, find_first_open_day};
 
-/// How much one transaction of a close takes on. A SKU is never split.
+/// How much a close takes on at once. A SKU is never split.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Most SKUs.
+    /// Transactions at a time, each on a connection of its own.
+    pub workers: i64,
+    /// Most SKUs of one transaction.
     pub chunk_skus: i64,
-    /// Shipment lines after which no further SKU is added.
+    /// Shipment lines after which no further SKU is added to it.
     pub chunk_lines: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { chunk_skus: 200, chunk_lines: 10_000 }
+        Self { workers: 2, chunk_skus: 200, chunk_lines: 10_000 }
     }
 }
 

@@ -13,6 +13,8 @@ use super::close::Day;
 use super::lock::LockedLine;
 use super::photograph::Photograph;
 
+mod lines;
+
 /// Rows of one statement.
 const SLICE: usize = 20_000;
 
@@ -32,16 +34,16 @@ pub(super) async fn write(
     update_lots(conn, day, &assigned.movements).await?;
     let of_day: Vec<(usize, &LockedLine)> = assigned.of_day().collect();
     for slice in of_day.chunks(SLICE) {
-        update_lines(conn, day, assigned, slice).await?;
+        lines::update(conn, day, assigned, slice).await?;
     }
     let short: Vec<(usize, &LockedLine)> = of_day
         .into_iter()
         .filter(|(place, line)| line.quantity > line.depleted_quantity + assigned.taken[*place].depleted)
         .collect();
     for slice in short.chunks(SLICE) {
-        insert_shortages(conn, day, now, assigned, slice).await?;
+        lines::insert_shortages(conn, day, now, assigned, slice).await?;
     }
-    settle_shortages(conn, day, now, assigned).await?;
+    lines::settle_shortages(conn, day, now, assigned).await?;
     insert_skus(conn, day, now, assigned, photographs).await
 }
 
@@ -167,124 +169,6 @@ async fn update_lots(conn: &mut PgConnection, day: Day, movements: &[Movement]) 
     .execute(conn)
     .await?;
     expect_rows("lots", lots.len(), &done)
-}
-
-async fn update_lines(
-    conn: &mut PgConnection,
-    day: Day,
-    assigned: &Assigned,
-    slice: &[(usize, &LockedLine)],
-) -> Result<(), CloseError> {
-    let shipments: Vec<Uuid> = slice.iter().map(|(_, line)| line.shipment_id).collect();
-    let line_refs: Vec<&str> = slice.iter().map(|(_, line)| line.line_ref.as_str()).collect();
-    let depleted: Vec<i64> = slice.iter().map(|(place, _)| assigned.taken[*place].depleted).collect();
-    let done = sqlx::query!(
-        r#"
-        UPDATE shipment_lines AS l
-        SET depleted_quantity = l.depleted_quantity + u.depleted, snapshot_date = $5
-        FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS u (shipment_id, line_ref, depleted)
-        WHERE l.pool_id = $1 AND l.shipment_id = u.shipment_id AND l.line_ref = u.line_ref
-            AND l.snapshot_date IS NULL
-        "#,
-        day.pool.0,
-        &shipments,
-        &line_refs as &[&str],
-        &depleted,
-        day.date,
-    )
-    .execute(conn)
-    .await?;
-    expect_rows("shipment lines", slice.len(), &done)
-}
-
-async fn insert_shortages(
-    conn: &mut PgConnection,
-    day: Day,
-    now: DateTime<Utc>,
-    assigned: &Assigned,
-    slice: &[(usize, &LockedLine)],
-) -> Result<(), CloseError> {
-    let shipments: Vec<Uuid> = slice.iter().map(|(_, line)| line.shipment_id).collect();
-    let line_refs: Vec<&str> = slice.iter().map(|(_, line)| line.line_ref.as_str()).collect();
-    let skus: Vec<i64> = slice.iter().map(|(_, line)| line.sku_id).collect();
-    let open: Vec<i64> = slice
-        .iter()
-        .map(|(place, line)| line.quantity - line.depleted_quantity - assigned.taken[*place].depleted)
-        .collect();
-    sqlx::query!(
-        r#"
-        INSERT INTO lot_shortages (
-            pool_id, shipment_id, line_ref, sku_id, quantity, settled_quantity, voided_quantity, opened_date,
-            opened_at, closed_at
-        )
-        SELECT $1, u.*, 0, 0, $6, $7, NULL
-        FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[]) AS u
-        "#,
-        day.pool.0,
-        &shipments,
-        &line_refs as &[&str],
-        &skus,
-        &open,
-        day.date,
-        now,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Units that were found for lines of earlier days: their shortages shrink, and what is depleted of them grows.
-async fn settle_shortages(
-    conn: &mut PgConnection,
-    day: Day,
-    now: DateTime<Utc>,
-    assigned: &Assigned,
-) -> Result<(), CloseError> {
-    let settled: Vec<(&LockedLine, i64)> = assigned
-        .lines
-        .iter()
-        .zip(&assigned.taken)
-        .filter(|(_, taken)| taken.settled > 0)
-        .map(|(line, taken)| (line, taken.settled))
-        .collect();
-    if settled.is_empty() {
-        return Ok(());
-    }
-    let shipments: Vec<Uuid> = settled.iter().map(|(line, _)| line.shipment_id).collect();
-    let line_refs: Vec<&str> = settled.iter().map(|(line, _)| line.line_ref.as_str()).collect();
-    let units: Vec<i64> = settled.iter().map(|(_, units)| *units).collect();
-    let done = sqlx::query!(
-        r#"
-        UPDATE lot_shortages AS s
-        SET settled_quantity = s.settled_quantity + u.units,
-            closed_at = CASE WHEN s.settled_quantity + u.units + s.voided_quantity = s.quantity THEN $5::timestamptz END
-        FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS u (shipment_id, line_ref, units)
-        WHERE s.pool_id = $1 AND s.shipment_id = u.shipment_id AND s.line_ref = u.line_ref
-        "#,
-        day.pool.0,
-        &shipments,
-        &line_refs as &[&str],
-        &units,
-        now,
-    )
-    .execute(&mut *conn)
-    .await?;
-    expect_rows("lot shortages", settled.len(), &done)?;
-    let done = sqlx::query!(
-        r#"
-        UPDATE shipment_lines AS l
-        SET depleted_quantity = l.depleted_quantity + u.units
-        FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS u (shipment_id, line_ref, units)
-        WHERE l.pool_id = $1 AND l.shipment_id = u.shipment_id AND l.line_ref = u.line_ref
-        "#,
-        day.pool.0,
-        &shipments,
-        &line_refs as &[&str],
-        &units,
-    )
-    .execute(conn)
-    .await?;
-    expect_rows("settled lines", settled.len(), &done)
 }
 
 /// The claim of (pool, SKU, date), with what was counted.

@@ -4,6 +4,7 @@ mod by_hand;
 mod leases;
 mod purges;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -112,18 +113,25 @@ async fn two_instances_run_each_slot_once_and_the_days_of_a_pool_in_order() {
         first.push((pool, make_pool(&app, pool, "UTC").await));
     }
     let other = another(&app, vec![book.daily(), book.hourly()]).await;
+    // The hours in which somebody looked: a tick is owed in each.
+    let mut hours = BTreeSet::new();
+    let hour = || app.clock.local_now().timestamp() / 3600;
     for _ in 0..4 {
+        hours.insert(hour());
         tokio::join!(app.work(), other.work(), app.work(), other.work());
+        hours.insert(hour());
         app.advance(2 * DAY);
     }
     tokio::join!(app.work(), other.work());
+    hours.insert(hour());
     // Eight times 24 hours later the eighth day has ended, or is about to.
     app.advance(600);
     tokio::join!(app.work(), other.work());
+    hours.insert(hour());
     for (pool, first) in first {
         assert_eq!(book.slots(pool), days_from(first, 8), "{pool}");
     }
-    assert_eq!(book.slots("").len(), 6, "one tick at each look, none made up for");
+    assert_eq!(book.slots("").len(), hours.len(), "one tick in each hour of a look, none made up for");
     assert!(book.lines().iter().all(|(.., attempt)| *attempt == 1), "{:?}", book.lines());
     let untidy: i64 = sqlx::query_scalar("SELECT count(*) FROM job_slots WHERE attempts <> 1 OR status <> 'succeeded'")
         .fetch_one(&app.db.owner())
@@ -180,10 +188,13 @@ async fn a_failing_day_is_tried_so_often_then_holds_up_its_pool_alone_until_it_i
     book.set_broken(&["eu"]);
     app.advance(3 * DAY + 600);
     let most = holdfast::jobs::Retry::default().most_failures;
-    for failures in 1..=most {
+    let (mut failures, most) = (0, i64::from(most));
+    while failures < most {
         app.work().await;
         let run = shown(&app, "close", Some("eu")).await["runs"][0].clone();
-        assert_eq!((&run["failures"], &run["error"]), (&json!(failures), &json!("no luck today")), "{run:#}");
+        // By chance a wait may be none at all.
+        let known = std::mem::replace(&mut failures, run["failures"].as_i64().unwrap());
+        assert!((known + 1..=most).contains(&failures) && run["error"] == "no luck today", "{run:#}");
         assert_eq!(run["status"], if failures < most { "pending" } else { "failed" }, "{run:#}");
         assert_eq!(run["next_attempt_at"].is_string(), failures < most, "{run:#}");
         app.advance(600);
@@ -191,11 +202,13 @@ async fn a_failing_day_is_tried_so_often_then_holds_up_its_pool_alone_until_it_i
     app.advance(2 * DAY);
     app.work().await;
     let blocked = shown(&app, "close", Some("eu")).await;
-    assert_eq!((&blocked["state"], &blocked["due_count"]), (&json!("blocked"), &json!(5)), "{blocked:#}");
+    // Late in the evening the waits reach into one more day.
+    let due = usize::try_from(blocked["due_count"].as_u64().unwrap()).unwrap();
+    assert!((5..=6).contains(&due) && blocked["state"] == "blocked", "{blocked:#}");
     assert_eq!((&blocked["next_slot"], &blocked["runs"][0]["attempts"]), (&json!(first.to_string()), &json!(most)));
     assert_eq!(blocked["runs"].as_array().unwrap().len(), 1);
     assert_eq!(book.slots("eu"), [""; 0]);
-    assert_eq!(book.slots("us"), days_from(first, 5));
+    assert_eq!(book.slots("us"), days_from(first, due));
     let metrics = String::from_utf8(app.client.get("/metrics").await.expect(200).bytes).unwrap();
     for sample in [
         "holdfast_job_attempts_total{job=\"close\",result=\"failed\"}",
@@ -211,8 +224,8 @@ async fn a_failing_day_is_tried_so_often_then_holds_up_its_pool_alone_until_it_i
     let asked = app.client.post("/jobs/close/run", &json!({"pool": "eu"})).await.expect(202);
     assert_eq!((asked.at("/slot"), asked.at("/failures")), (json!(first.to_string()), json!(0)));
     app.work().await;
-    assert_eq!(book.slots("eu"), days_from(first, 5));
-    let run = shown(&app, "close", Some("eu")).await["runs"][4].clone();
+    assert_eq!(book.slots("eu"), days_from(first, due));
+    let run = shown(&app, "close", Some("eu")).await["runs"][due - 1].clone();
     assert_eq!((&run["status"], &run["attempts"]), (&json!("succeeded"), &json!(most + 1)));
     app.finish().await;
 }

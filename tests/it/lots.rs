@@ -28,7 +28,7 @@ async fn receive(app: &TestApp, body: &Value) -> Answer {
 async fn a_lot_is_received_and_read_back_as_it_was_entered() {
     let app = TestApp::start().await;
     app.client.post("/skus", &json!({"code": "TEA"})).await.expect(201);
-    let more = json!({"expires_date": "2026-12-31", "source": "erp", "source_ref": "PO 7/1"});
+    let more = json!({"expires_date": "2096-12-31", "source": "erp", "source_ref": "PO 7/1"});
     let received = receive(&app, &with(lot("TEA", 12), more)).await.expect(201);
     assert_eq!(received.header("location"), Some(format!("/lots/{}", received.id()).as_str()));
     let read = app.client.get(&format!("/lots/{}", received.id())).await.expect(200);
@@ -42,8 +42,9 @@ async fn a_lot_is_received_and_read_back_as_it_was_entered() {
         Value::Object(shown.clone()),
         json!({
             "pool": "default", "sku": "TEA", "lot_code": "B-17", "origin": "receipt", "status": "available",
-            "received_quantity": 12, "remaining_quantity": 12, "unit_cost": "4.20", "currency": "EUR",
-            "received_date": "2026-01-15", "expires_date": "2026-12-31", "source": "erp", "source_ref": "PO 7/1"
+            "received_quantity": 12, "remaining_quantity": 12, "quarantined_quantity": 0, "quarantine_reason": null,
+            "unit_cost": "4.20", "currency": "EUR", "cost_provisional": false, "source_lot_id": null,
+            "received_date": "2026-01-15", "expires_date": "2096-12-31", "source": "erp", "source_ref": "PO 7/1"
         })
     );
     assert_eq!(app.availability("TEA").await["on_hand_quantity"], 12);

@@ -23,5 +23,6 @@ mod races;
 mod repair;
 mod reservations;
 mod scale;
+mod shipments;
 mod snapshots;
 mod surface;

@@ -65,6 +65,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "quarantine_lot" | "revalue_lot" => &[BODY, KEYED, &[LotNotFound]],
         "unquarantine_lot" => &[BODY, KEYED, &[LotNotFound, LotExpired]],
         "write_off_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot]],
+        "transfer_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot, UnknownPool]],
         "get_shipment" => &[&[ShipmentNotFound]],
         "get_return" => &[&[ReturnNotFound]],
         "get_lot" => &[&[LotNotFound]],

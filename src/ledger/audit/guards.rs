@@ -233,11 +233,9 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
         "return_lines",
         Constraint,
         &[
-            "return_lines_names_its_line",
             "return_lines_pkey",
             "return_lines_quantity_positive",
             "return_lines_return_exists",
-            "return_lines_shipment_line_exists",
             "return_lines_sku_exists",
         ],
     ),
@@ -245,7 +243,14 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
     (
         "return_lots",
         Constraint,
-        &["return_lots_line_exists", "return_lots_lot_exists", "return_lots_pkey", "return_lots_quantity_positive"],
+        &[
+            "return_lots_line_exists",
+            "return_lots_lot_exists",
+            "return_lots_names_its_line",
+            "return_lots_pkey",
+            "return_lots_quantity_positive",
+            "return_lots_shipment_line_exists",
+        ],
     ),
     ("return_lots", Trigger, &["return_lots_are_facts"]),
     ("returns", Constraint, &["returns_pkey", "returns_pool_exists", "returns_source_ref_unique"]),

@@ -103,7 +103,7 @@ async fn compare_lines(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid
         ) AS f USING (shipment_id, line_ref)
         FULL JOIN (
             SELECT shipment_id, shipment_line_ref AS line_ref, sum(quantity) AS units
-            FROM return_lines
+            FROM return_lots
             WHERE pool_id = $1 AND shipment_id BETWEEN $2 AND $3
             GROUP BY shipment_id, shipment_line_ref
         ) AS r USING (shipment_id, line_ref)

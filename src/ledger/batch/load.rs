@@ -20,11 +20,7 @@ use crate::reservations::state::{Line, Origin, Reservation, State};
 
 /// SKUs that these reservations claim.
 /// Lines never change their SKU, so what is read before the locks is still true under them.
-pub(super) async fn find_claimed_skus(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<i64>> {
+pub(super) async fn find_claimed_skus(conn: &mut PgConnection, pool: PoolId, ids: &[Uuid]) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         r#"
         SELECT DISTINCT l.sku_id
@@ -439,30 +435,32 @@ pub(super) async fn find_lots_by_source_ref(
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|row| Ok(LotRecord {
-            id: LotId { pool, uuid: row.lot_id },
-            sku: SkuId(row.sku_id),
-            received: Receive {
+        .map(|row| {
+            Ok(LotRecord {
                 id: LotId { pool, uuid: row.lot_id },
-                sku: row.sku_code.into(),
-                lot_code: row.lot_code,
-                quantity: row.received_quantity,
-                unit_cost: row.unit_cost.normalize(),
-                currency: row.currency,
-                received_date: row.received_date,
-                expires_date: row.expires_date,
-                source: row.source,
-                source_ref: row.source_ref,
-            },
-            remaining: row.remaining_quantity,
-            origin: row.origin,
-            status: super::read_status(&row.status)?,
-            quarantined: row.quarantined_quantity,
-            quarantine_reason: row.quarantine_reason,
-            cost_provisional: row.cost_provisional,
-            source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
-            client: ClientId(row.client_id),
-            recorded_at: row.recorded_at,
-        }))
+                sku: SkuId(row.sku_id),
+                received: Receive {
+                    id: LotId { pool, uuid: row.lot_id },
+                    sku: row.sku_code.into(),
+                    lot_code: row.lot_code,
+                    quantity: row.received_quantity,
+                    unit_cost: row.unit_cost.normalize(),
+                    currency: row.currency,
+                    received_date: row.received_date,
+                    expires_date: row.expires_date,
+                    source: row.source,
+                    source_ref: row.source_ref,
+                },
+                remaining: row.remaining_quantity,
+                origin: row.origin,
+                status: super::read_status(&row.status)?,
+                quarantined: row.quarantined_quantity,
+                quarantine_reason: row.quarantine_reason,
+                cost_provisional: row.cost_provisional,
+                source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
+                client: ClientId(row.client_id),
+                recorded_at: row.recorded_at,
+            })
+        })
         .collect()
 }

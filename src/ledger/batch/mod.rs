@@ -23,8 +23,7 @@ use crate::ledger::world::{Changes, Due, Shelf, World};
 use crate::reservations::state::Reservation;
 
 mod error;
-mod goods_load;
-mod goods_write;
+mod goods;
 pub mod load;
 mod lots;
 mod named;
@@ -32,9 +31,12 @@ pub(in crate::ledger) mod oversells;
 mod write;
 
 pub use error::BatchError;
-pub use goods_load::{find_return_by_id, find_shipments, read_status};
-use goods_load::LotNames;
+use goods::lots::LotNames;
 use named::Named;
+
+pub use goods::lots::read_status;
+pub use goods::returns::find_return_by_id;
+pub use goods::shipments::find_shipments;
 
 /// Due holds are read in pages of this many lines per SKU, growing fourfold while they are not enough.
 const DUE_PAGE: i64 = 1000;
@@ -120,7 +122,7 @@ async fn find_claims(
     let mut own = named.reservations.clone();
     own.extend(shipped);
     if !named.order_refs.is_empty() {
-        own.extend(goods_load::find_reservations_of_orders(conn, pool, &named.order_refs).await?);
+        own.extend(goods::shipments::find_reservations_of_orders(conn, pool, &named.order_refs).await?);
     }
     Ok(load::find_reservation_ids(conn, pool, &own, &named.references).await?)
 }
@@ -134,8 +136,8 @@ async fn load(
     let mut skus = named.skus.clone();
     let (mut shipments, mut shipped) = (Vec::new(), Vec::new());
     if !named.shipments.is_empty() {
-        shipments = goods_load::find_shipment_ids(conn, pool, &named.shipments).await?;
-        let (own, claims) = goods_load::find_shipped(conn, pool, &shipments).await?;
+        shipments = goods::shipments::find_shipment_ids(conn, pool, &named.shipments).await?;
+        let (own, claims) = goods::shipments::find_shipped(conn, pool, &shipments).await?;
         skus.extend(own);
         shipped = claims;
     }
@@ -145,7 +147,7 @@ async fn load(
         skus.extend(load::find_claimed_skus(conn, pool, &ids).await?);
     }
     if !named.acted.is_empty() {
-        skus.extend(goods_load::find_skus_of_lots(conn, pool, &named.acted).await?);
+        skus.extend(goods::lots::find_skus_of_lots(conn, pool, &named.acted).await?);
     }
     skus.extend(&named.shelved);
     skus.extend(&named.counted);
@@ -171,9 +173,8 @@ async fn load(
         load::find_lots_by_source_ref(conn, pool, &named.sources, &named.source_refs).await?
     };
     let now = setting.clock.at(under_lock.now);
-    let today = setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| {
-        now.with_timezone(&pool.time_zone).date_naive()
-    });
+    let today =
+        setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| now.with_timezone(&pool.time_zone).date_naive());
     let expiring: Vec<i64> = shelves
         .iter()
         .filter(|(_, shelf)| shelf.next_expires_date.is_some_and(|date| date <= today))
@@ -195,13 +196,12 @@ async fn load_goods(
     skus: &[i64],
     expiring: &[i64],
 ) -> Result<Goods, BatchError> {
-    let mut goods =
-        Goods { last_snapshot: goods_load::find_last_snapshot(conn, pool).await?, ..Goods::default() };
+    let mut goods = Goods { last_snapshot: goods::find_last_snapshot(conn, pool).await?, ..Goods::default() };
     // Lines before lots, as the close of a day does.
-    goods.shipments = goods_load::lock_shipments(conn, pool, shipments).await?;
+    goods.shipments = goods::shipments::lock_shipments(conn, pool, shipments).await?;
     if named.settles {
-        goods.discrepancies = goods_load::find_discrepancies(conn, pool, skus).await?;
-        goods.shortages = goods_load::lock_shortages(conn, pool, skus).await?;
+        goods.discrepancies = goods::open::find_discrepancies(conn, pool, skus).await?;
+        goods.shortages = goods::open::lock_shortages(conn, pool, skus).await?;
     }
     let whole = if named.names_lots() { skus } else { expiring };
     let depleted = goods.shipments.iter().flat_map(|shipment| &shipment.lines).flat_map(|line| &line.depletions);
@@ -210,13 +210,13 @@ async fn load_goods(
         newest_of: named.returned.iter().copied().collect(),
         ids: named.acted.iter().copied().chain(depleted.map(|depletion| depletion.lot)).collect(),
     };
-    goods.lots = goods_load::lock_lots(conn, pool, &names).await?;
-    goods.pending = goods_load::find_pending(conn, pool, whole).await?;
+    goods.lots = goods::lots::lock_lots(conn, pool, &names).await?;
+    goods.pending = goods::open::find_pending(conn, pool, whole).await?;
     if !named.returns.0.is_empty() {
-        goods.returns = goods_load::find_returns(conn, pool, &named.returns.0, &named.returns.1).await?;
+        goods.returns = goods::returns::find_returns(conn, pool, &named.returns.0, &named.returns.1).await?;
     }
     if !named.transfers.is_empty() {
-        let departures = goods_load::find_departures(conn, pool, &named.transfers).await?;
+        let departures = goods::lots::find_departures(conn, pool, &named.transfers).await?;
         goods.departures =
             departures.into_iter().filter_map(|(id, units)| Some((Uuid::parse_str(&id).ok()?, units))).collect();
     }

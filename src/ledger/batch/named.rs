@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::goods_load::ShipmentNames;
+use super::goods::shipments::ShipmentNames;
 use super::load;
 use crate::catalog::Catalogue;
 use crate::ids::ClientId;

@@ -43,7 +43,7 @@ pub(super) async fn write_changes(
         super::lots::write(conn, pool, now, changes).await?;
     }
     if !changes.goods.is_empty() {
-        super::goods_write::write(conn, pool, now, &changes.goods).await?;
+        super::goods::write::write(conn, pool, now, &changes.goods).await?;
     }
     if !changes.oversells.is_empty() {
         super::oversells::write(conn, pool, now, &changes.oversells).await?;
@@ -51,7 +51,11 @@ pub(super) async fn write_changes(
     Ok(())
 }
 
-pub(super) fn expect_rows(what: &'static str, expected: usize, done: &sqlx::postgres::PgQueryResult) -> Result<(), BatchError> {
+pub(super) fn expect_rows(
+    what: &'static str,
+    expected: usize,
+    done: &sqlx::postgres::PgQueryResult,
+) -> Result<(), BatchError> {
     if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == expected) {
         Ok(())
     } else {

@@ -9,9 +9,7 @@ use crate::ids::{LotId, ReservationId};
 
 mod goods;
 
-pub use goods::{
-    Act, ExpireLots, LotAct, Return, ReturnLine, Ship, ShipLine, TransferIn, VoidShipment,
-};
+pub use goods::{Act, ExpireLots, LotAct, Return, ReturnLine, Ship, ShipLine, TransferIn, VoidShipment};
 
 /// One command; every change of a balance is one of these.
 #[derive(Debug, Clone)]

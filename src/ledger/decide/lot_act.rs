@@ -26,7 +26,9 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
             leave(world, client, act, &lot, for_sale, *quantity, leaving)
         }
         Act::Revalue { unit_cost } => revalue(world, client, act, &lot, *unit_cost),
-        Act::TransferOut { transfer, quantity } => transfer_out(world, client, act, &lot, for_sale, *transfer, *quantity),
+        Act::TransferOut { transfer, quantity } => {
+            transfer_out(world, client, act, &lot, for_sale, *transfer, *quantity)
+        }
     };
     match done {
         Err(refusal) => Outcome::Refused(refusal),

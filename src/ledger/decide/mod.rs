@@ -18,9 +18,9 @@ mod receive;
 mod release;
 mod returns;
 mod ship;
-mod void;
 #[cfg(test)]
 mod tests;
+mod void;
 
 /// Decides one command of one client.
 pub fn decide(world: &mut World<'_>, client: ClientId, command: &Command) -> Outcome {

@@ -37,13 +37,7 @@ pub(super) fn tracked_sku(world: &World<'_>, pointer: &str, code: &str) -> Resul
     }
 }
 
-pub(super) fn record_of(
-    world: &World<'_>,
-    client: ClientId,
-    sku: SkuId,
-    receive: &Receive,
-    origin: &str,
-) -> LotRecord {
+pub(super) fn record_of(world: &World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
     LotRecord {
         id: receive.id,
         sku,

@@ -74,8 +74,8 @@ fn violation(world: &World<'_>, back: &Return, index: usize, line: &ReturnLine) 
         let pointer = format!("/lines/{index}/shipment_line_ref");
         return Some(Violation { pointer, rule: Rule::UnknownShipmentLine(shipped.line_ref.clone()) });
     }
-    let of_shipment = sources(world, back, line).iter().map(|(_, units, _)| units).sum::<i64>();
-    let costless = of_shipment < line.quantity && line.cost.is_none() && world.newest_cost(sku).is_none();
+    let known: i64 = sources(world, back, line).iter().filter(|source| source.lot.is_some()).map(|s| s.units).sum();
+    let costless = known < line.quantity && line.cost.is_none() && world.newest_cost(sku).is_none();
     costless.then(|| Violation { pointer: format!("/lines/{index}/unit_cost"), rule: Rule::UnknownCost })
 }
 
@@ -95,9 +95,10 @@ fn shipped_lines(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<(Sh
         .shipments()
         .filter(|shipment| shipment.order_ref.as_ref() == Some(order_ref))
         .flat_map(|shipment| {
-            shipment.lines.iter().map(|own| {
-                (own, ShipmentLineRef { shipment: shipment.id.uuid, line_ref: own.line_ref.clone() })
-            })
+            shipment
+                .lines
+                .iter()
+                .map(|own| (own, ShipmentLineRef { shipment: shipment.id.uuid, line_ref: own.line_ref.clone() }))
         })
         .filter(|(own, _)| world.catalogue.sku_code(own.sku) == line.sku && own.returnable() > 0)
         .collect();
@@ -142,62 +143,62 @@ fn exceeded(world: &World<'_>, back: &Return, new: &[(usize, &ReturnLine)]) -> V
         .collect()
 }
 
-/// Where known units come from: lot, units and cost, last out first. Units of a line whose day is not closed, or that no
-/// lot covered, have no lot yet.
-fn sources(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<(LotId, i64, Decimal)> {
+/// Units that came back, from one lot of one shipment line.
+struct Source {
+    shipped: Option<ShipmentLineRef>,
+    lot: Option<(LotId, Decimal)>,
+    units: i64,
+}
+
+/// Where the units come from, last out first. Units of a line whose day is not closed, or that no lot covered, have no
+/// lot yet; units that no shipment is known of have not even a line.
+fn sources(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<Source> {
     let mut found = Vec::new();
+    let mut unknown = line.quantity;
     for (reference, units) in shipped_lines(world, back, line) {
         let Some(own) = line_of(world, &reference) else { continue };
-        // What came back of another SKU than was shipped never had that cost.
-        if world.catalogue.sku_code(own.sku) != line.sku {
-            continue;
-        }
+        unknown -= units;
         let (mut skip, mut left) = (own.returned, units);
-        for (lot, quantity, unit_cost) in own.net_depletions().into_iter().rev() {
+        // What came back as another SKU than was shipped never had that cost.
+        let same = world.catalogue.sku_code(own.sku) == line.sku;
+        for (lot, quantity, unit_cost) in own.net_depletions().into_iter().rev().filter(|_| same) {
             let skipped = skip.min(quantity);
             skip -= skipped;
             let taken = left.min(quantity - skipped);
             if taken > 0 {
                 left -= taken;
-                found.push((LotId { pool: world.pool, uuid: lot }, taken, unit_cost));
+                let lot = Some((LotId { pool: world.pool, uuid: lot }, unit_cost));
+                found.push(Source { shipped: Some(reference.clone()), lot, units: taken });
             }
         }
+        if left > 0 {
+            found.push(Source { shipped: Some(reference), lot: None, units: left });
+        }
+    }
+    if unknown > 0 {
+        found.push(Source { shipped: None, lot: None, units: unknown });
     }
     found
 }
 
 fn take_back(world: &mut World<'_>, client: ClientId, back: &Return, line: &ReturnLine) {
     let Some(sku) = world.catalogue.sku_by_code(&line.sku).map(|sku| sku.id) else { return };
-    let sources = sources(world, back, line);
-    let shipped = shipped_lines(world, back, line);
     let mut lots = Vec::new();
-    let mut left = line.quantity;
-    for (source, quantity, unit_cost) in sources {
-        left -= quantity;
-        let lot = returned_lot(world, client, back, line, sku, quantity, Some((source, unit_cost)));
-        lots.extend(lot.map(|lot| shelve(world, client, line, lot)));
+    for source in sources(world, back, line) {
+        let Some(lot) = returned_lot(world, client, back, line, sku, &source) else { continue };
+        lots.push(ReturnedLot {
+            lot: lot.id,
+            source_lot: lot.source_lot,
+            shipped: source.shipped.clone(),
+            quantity: lot.remaining,
+        });
+        receive::put_on_shelf(world, client, lot, EntryKind::Return, line.quarantine.then_some(INSPECTION));
+        if let Some(shipped) = &source.shipped {
+            world.change_line(shipped, LineChange { returned: source.units, ..LineChange::default() });
+        }
     }
-    if left > 0 {
-        let lot = returned_lot(world, client, back, line, sku, left, None);
-        lots.extend(lot.map(|lot| shelve(world, client, line, lot)));
-    }
-    for (reference, units) in &shipped {
-        world.change_line(reference, LineChange { returned: *units, ..LineChange::default() });
-    }
-    let record = ReturnLineRecord {
-        line_ref: line.line_ref.clone(),
-        sku,
-        quantity: line.quantity,
-        shipped: line.shipped.clone().or_else(|| shipped.first().map(|(reference, _)| reference.clone())),
-        lots,
-    };
+    let record = ReturnLineRecord { line_ref: line.line_ref.clone(), sku, quantity: line.quantity, lots };
     world.add_return_line(&back.source, &back.source_ref, record);
-}
-
-fn shelve(world: &mut World<'_>, client: ClientId, line: &ReturnLine, lot: LotRecord) -> ReturnedLot {
-    let returned = ReturnedLot { lot: lot.id, source_lot: lot.source_lot, quantity: lot.remaining };
-    receive::put_on_shelf(world, client, lot, EntryKind::Return, line.quarantine.then_some(INSPECTION));
-    returned
 }
 
 /// A lot of returned units. Where their own lot is unknown the cost is the caller's, or else provisional: that of the
@@ -208,9 +209,9 @@ fn returned_lot(
     back: &Return,
     line: &ReturnLine,
     sku: SkuId,
-    quantity: i64,
-    source: Option<(LotId, Decimal)>,
+    from: &Source,
 ) -> Option<LotRecord> {
+    let (source, quantity) = (from.lot, from.units);
     let of = source.and_then(|(lot, _)| world.lot(lot.uuid));
     let (unit_cost, currency, provisional) = match (source, of, &line.cost) {
         (Some((_, unit_cost)), Some(of), _) => (unit_cost, of.received.currency.clone(), of.cost_provisional),

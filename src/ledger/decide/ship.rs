@@ -9,8 +9,7 @@ use crate::ledger::balance::Delta;
 use crate::ledger::command::{Ship, ShipLine};
 use crate::ledger::entry::{EntryKind, LineRef};
 use crate::ledger::goods::{
-    LotMove, LotMoveKind, LotStatus, OpenDiscrepancy, PendingUnits, ShipmentLineRecord, ShipmentLineRef,
-    ShipmentRecord,
+    LotMove, LotMoveKind, LotStatus, OpenDiscrepancy, PendingUnits, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
 };
 use crate::ledger::outcome::{Outcome, Refusal, Rule, Shipped, Violation};
 use crate::ledger::world::{Posting, World};
@@ -29,7 +28,9 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, ship: &Ship) -> Ou
         ship.lines.iter().partition(|line| known.as_ref().is_some_and(|known| line_of(known, line).is_some()));
     let differing = recorded_before
         .iter()
-        .filter(|line| known.as_ref().and_then(|known| line_of(known, line)).is_some_and(|own| differs(world, own, line)))
+        .filter(|line| {
+            known.as_ref().and_then(|known| line_of(known, line)).is_some_and(|own| differs(world, own, line))
+        })
         .map(|line| line.line_ref.clone())
         .collect();
     let id = known.as_ref().map_or(ship.id.uuid, |known| known.id.uuid);

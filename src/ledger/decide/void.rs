@@ -1,8 +1,10 @@
 //! `void_shipment`: units that were said to have left are on the shelf. They go back into the lots they had been taken
 //! from, and the claims they fulfilled are owed again.
 
+use std::collections::BTreeSet;
+
 use super::claim;
-use crate::ids::{ClientId, ReservationId};
+use crate::ids::{ClientId, ReservationId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::command::VoidShipment;
 use crate::ledger::entry::{EntryKind, LineRef};
@@ -39,14 +41,16 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, void: &VoidShipmen
     for line in &lines {
         void_line(world, client, void, line, &mut successors);
     }
+    // Only once every line is back: what is on the shelf again may have left with another shipment, never with this one.
+    let skus: BTreeSet<SkuId> = lines.iter().filter(|line| line.tracked).map(|line| line.sku).collect();
+    for sku in skus {
+        world.settle(client, sku, None);
+    }
     let recorded = !lines.is_empty();
     match world.shipment(void.id.uuid).cloned() {
-        Some(shipment) => Outcome::Shipped(Box::new(Shipped {
-            shipment,
-            recorded,
-            differing: Vec::new(),
-            uncovered: Vec::new(),
-        })),
+        Some(shipment) => {
+            Outcome::Shipped(Box::new(Shipped { shipment, recorded, differing: Vec::new(), uncovered: Vec::new() }))
+        }
         None => Outcome::Refused(Refusal::ShipmentNotFound(void.id)),
     }
 }
@@ -82,9 +86,6 @@ fn void_line(
     world.void_open(line.sku, &own);
     world.change_line(&own, LineChange { voided: true, ..LineChange::default() });
     world.drop_pending(line);
-    if line.tracked {
-        world.settle(client, line.sku, None);
-    }
 }
 
 fn post(

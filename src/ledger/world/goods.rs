@@ -13,8 +13,8 @@ use crate::ids::{ClientId, LotId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{
-    Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy,
-    OpenShortage, PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
+    Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy, OpenShortage,
+    PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
 };
 use crate::ledger::outcome::LotRecord;
 use crate::lots::fifo;
@@ -352,7 +352,9 @@ impl World<'_> {
         let present = self.present(sku);
         let past: Vec<Uuid> = self
             .lots_of(sku)
-            .filter(|lot| lot.status == LotStatus::Available && lot.received.expires_date.is_some_and(|date| date <= today))
+            .filter(|lot| {
+                lot.status == LotStatus::Available && lot.received.expires_date.is_some_and(|date| date <= today)
+            })
             .map(|lot| lot.id.uuid)
             .collect();
         for lot in past {

@@ -86,9 +86,9 @@ UPDATE snapshot_skus SET lines = 3 WHERE pool_id = :pool AND sku_id = 21 AND sna
 -- snapshots_match_lines
 UPDATE snapshot_skus SET depleted_quantity = 3, shortage_quantity = 2
 WHERE pool_id = :pool AND sku_id = 22 AND snapshot_date = '2026-01-10';
--- returns_add_up, return_lots_add_up
+-- return_lots_add_up
 UPDATE return_lines SET quantity = 2 WHERE pool_id = :pool;
--- return_lots_add_up, return_references_exist
+-- returns_add_up, return_lots_add_up, return_references_exist
 UPDATE return_lots SET quantity = 2 WHERE pool_id = :pool;
 -- return_references_exist
 UPDATE return_lots SET lot_id = gen_random_uuid() WHERE pool_id = :pool;

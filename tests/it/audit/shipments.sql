@@ -161,22 +161,24 @@ FROM (VALUES
 INSERT INTO returns (pool_id, return_id, source, source_ref, order_ref, client_id, recorded_at)
 VALUES (:pool, '00000000-0000-7000-e000-000000000001', 'shop', 'refund-1', 'order-11', 1, now());
 INSERT INTO return_lines (
-    pool_id, return_id, line_ref, sku_id, quantity, shipment_id, shipment_line_ref, recorded_at
+    pool_id, return_id, line_ref, sku_id, quantity, recorded_at
 )
 VALUES (
-    :pool, '00000000-0000-7000-e000-000000000001', '1', 16, 1, '00000000-0000-7000-c000-000000000001', '1', now()
+    :pool, '00000000-0000-7000-e000-000000000001', '1', 16, 1, now()
 );
-INSERT INTO return_lots (pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity)
+INSERT INTO return_lots (
+    pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity, shipment_id, shipment_line_ref
+)
 VALUES (
     :pool, '00000000-0000-7000-e000-000000000001', '1', 1, '00000000-0000-7000-8000-000000000007',
-    '00000000-0000-7000-8000-000000000005', 1
+    '00000000-0000-7000-8000-000000000005', 1, '00000000-0000-7000-c000-000000000001', '1'
 );
 
 INSERT INTO transfers (
-    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, claimed_at,
-    closed_at
+    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, key,
+    fingerprint, claimed_at, closed_at
 )
 VALUES (
     :pool, '00000000-0000-7000-f000-000000000001', 999999, '00000000-0000-7000-8000-000000000001',
-    '00000000-0000-7000-8000-000000000099', 1, 'rebalance', 'refused', 1, now(), now()
+    '00000000-0000-7000-8000-000000000099', 1, 'rebalance', 'refused', 1, 'k', sha256('k'), now(), now()
 );

@@ -157,22 +157,24 @@ FROM (VALUES
 INSERT INTO returns (pool_id, return_id, source, source_ref, client_id, recorded_at)
 VALUES (:pool, '00000000-0000-7000-d000-000000000021', 'api', 'return-21', 1, '2026-01-12');
 INSERT INTO return_lines (
-    pool_id, return_id, line_ref, sku_id, quantity, shipment_id, shipment_line_ref, recorded_at
+    pool_id, return_id, line_ref, sku_id, quantity, recorded_at
 )
 VALUES (
-    :pool, '00000000-0000-7000-d000-000000000021', 'a', 21, 1, '00000000-0000-7000-b000-000000000021', 'a', '2026-01-12'
+    :pool, '00000000-0000-7000-d000-000000000021', 'a', 21, 1, '2026-01-12'
 );
-INSERT INTO return_lots (pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity)
+INSERT INTO return_lots (
+    pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity, shipment_id, shipment_line_ref
+)
 VALUES (
     :pool, '00000000-0000-7000-d000-000000000021', 'a', 1, '00000000-0000-7000-8000-000000000024',
-    '00000000-0000-7000-8000-000000000021', 1
+    '00000000-0000-7000-8000-000000000021', 1, '00000000-0000-7000-b000-000000000021', 'a'
 );
 
 INSERT INTO transfers (
-    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, claimed_at,
-    closed_at
+    pool_id, transfer_id, source_pool_id, source_lot_id, lot_id, quantity, reason, status, client_id, key,
+    fingerprint, claimed_at, closed_at
 )
 VALUES (
     :pool, '00000000-0000-7000-e000-000000000021', 99, '00000000-0000-7000-8000-000000000099',
-    '00000000-0000-7000-8000-000000000098', 3, 'balance', 'refused', 1, '2026-01-12', '2026-01-12'
+    '00000000-0000-7000-8000-000000000098', 3, 'balance', 'refused', 1, 'k', sha256('k'), '2026-01-12', '2026-01-12'
 );

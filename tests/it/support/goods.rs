@@ -190,7 +190,8 @@ impl Goods {
         self.entry(sku, "settle", -units, None, Some(id), time(at)).await;
         for sql in [
             "UPDATE shipment_lines SET covered_quantity = covered_quantity + $3 WHERE pool_id = $1 AND shipment_id = $2",
-            "UPDATE discrepancies SET settled_quantity = settled_quantity + $3, closed_at = now()
+            "UPDATE discrepancies SET settled_quantity = settled_quantity + $3,
+                closed_at = CASE WHEN settled_quantity + $3 = quantity THEN now() END
              WHERE pool_id = $1 AND shipment_id = $2",
         ] {
             sqlx::query(sql).bind(self.pool).bind(id).bind(units).execute(&self.owner).await.unwrap();

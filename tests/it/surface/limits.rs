@@ -33,8 +33,13 @@ async fn an_unknown_parameter_is_refused_by_every_operation() {
 async fn an_odd_body_is_refused_alike_by_every_operation_that_takes_one() {
     let app = TestApp::start().await;
     app.stock("TEA", 1).await;
-    let id = holdfast::ids::ReservationId::new(holdfast::ids::PoolId(1), 0).to_string();
+    let pool = holdfast::ids::PoolId(1);
     for operation in operations(&app).await.iter().filter(|one| one.has_body() && one.method == Method::POST) {
+        let id = match operation.template.split('/').nth(1) {
+            Some("lots") => holdfast::ids::LotId::new(pool).to_string(),
+            Some("shipments") => holdfast::ids::ShipmentId::new(pool).to_string(),
+            _ => holdfast::ids::ReservationId::new(pool, 0).to_string(),
+        };
         let path = operation.template.replace("{id}", &id).replace("{sku}", "TEA");
         let post = async |content_type: &str, body: &str| {
             let key = key();

@@ -13,7 +13,7 @@ use crate::ledger::goods::{
 };
 
 /// Writes everything in an order that references allow. New lots are written before.
-pub(super) async fn write(
+pub(in crate::ledger::batch) async fn write(
     conn: &mut PgConnection,
     pool: PoolId,
     now: DateTime<Utc>,
@@ -51,7 +51,7 @@ pub(super) async fn write(
         )
         .execute(&mut *conn)
         .await?;
-        super::write::expect_rows("discrepancies", 1, &done)?;
+        crate::ledger::batch::write::expect_rows("discrepancies", 1, &done)?;
     }
     for (line, closing) in &changes.closed_shortages {
         let done = sqlx::query!(
@@ -73,7 +73,7 @@ pub(super) async fn write(
         )
         .execute(&mut *conn)
         .await?;
-        super::write::expect_rows("lot_shortages", 1, &done)?;
+        crate::ledger::batch::write::expect_rows("lot_shortages", 1, &done)?;
     }
     for step in &changes.moves {
         move_lot(conn, pool, now, step).await?;
@@ -114,12 +114,7 @@ pub(super) async fn write(
 }
 
 /// Moves a lot and appends the transaction that says so.
-async fn move_lot(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    now: DateTime<Utc>,
-    step: &LotMove,
-) -> Result<(), BatchError> {
+async fn move_lot(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>, step: &LotMove) -> Result<(), BatchError> {
     let (status, status_reason) = step.status.clone().unzip();
     let after = sqlx::query!(
         r#"
@@ -179,11 +174,7 @@ async fn move_lot(
     Ok(())
 }
 
-async fn insert_shipment(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    shipment: &ShipmentRecord,
-) -> Result<(), BatchError> {
+async fn insert_shipment(conn: &mut PgConnection, pool: PoolId, shipment: &ShipmentRecord) -> Result<(), BatchError> {
     sqlx::query!(
         r#"
         INSERT INTO shipments (
@@ -318,7 +309,7 @@ async fn change_line(
     )
     .execute(conn)
     .await?;
-    super::write::expect_rows("shipment_lines", 1, &done)
+    crate::ledger::batch::write::expect_rows("shipment_lines", 1, &done)
 }
 
 async fn insert_depletion(
@@ -380,17 +371,15 @@ async fn insert_return_line(
     sqlx::query!(
         r#"
         INSERT INTO return_lines (
-            pool_id, return_id, line_ref, sku_id, quantity, shipment_id, shipment_line_ref, recorded_at
+            pool_id, return_id, line_ref, sku_id, quantity, recorded_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        VALUES ($1, $2, $3, $4, $5, $6)
         "#,
         pool.0,
         id,
         line.line_ref,
         line.sku.0,
         line.quantity,
-        line.shipped.as_ref().map(|shipped| shipped.shipment),
-        line.shipped.as_ref().map(|shipped| shipped.line_ref.as_str()),
         now,
     )
     .execute(&mut *conn)
@@ -398,8 +387,10 @@ async fn insert_return_line(
     for (n, lot) in (1_i16..).zip(&line.lots) {
         sqlx::query!(
             r#"
-            INSERT INTO return_lots (pool_id, return_id, line_ref, n, lot_id, source_lot_id, quantity)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            INSERT INTO return_lots (
+                pool_id, return_id, line_ref, n, lot_id, source_lot_id, shipment_id, shipment_line_ref, quantity
+            )
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             "#,
             pool.0,
             id,
@@ -407,6 +398,8 @@ async fn insert_return_line(
             n,
             lot.lot.uuid,
             lot.source_lot.map(|lot| lot.uuid),
+            lot.shipped.as_ref().map(|shipped| shipped.shipment),
+            lot.shipped.as_ref().map(|shipped| shipped.line_ref.as_str()),
             lot.quantity,
         )
         .execute(&mut *conn)
