@@ -226,11 +226,9 @@ fn read(file: &Path) -> anyhow::Result<Plan> {
 }
 
 fn write(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
-    match file {
-        Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display())),
-        None => {
-            println!("{text}");
-            Ok(())
-        }
-    }
+    let Some(file) = file else {
+        println!("{text}");
+        return Ok(());
+    };
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

@@ -1,6 +1,6 @@
 //! A Markdown account of a plan and of what was appended because of it, for the file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
@@ -25,12 +25,12 @@ pub struct Done {
 ///
 /// # Errors
 /// Database errors.
-pub async fn find_done(conn: &mut PgConnection, plan: &Plan) -> sqlx::Result<HashMap<(String, String), Done>> {
+pub async fn find_done(conn: &mut PgConnection, plan: &Plan) -> sqlx::Result<BTreeMap<(String, String), Done>> {
     let mut pools: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for finding in &plan.findings {
         pools.entry(finding.pool_id.0).or_default().push(finding.id.clone());
     }
-    let mut done = HashMap::new();
+    let mut done = BTreeMap::new();
     for (pool, ids) in pools {
         let rows = sqlx::query!(
             r#"
@@ -54,7 +54,7 @@ pub async fn find_done(conn: &mut PgConnection, plan: &Plan) -> sqlx::Result<Has
 
 /// The account. Pure.
 #[must_use]
-pub fn render(plan: &Plan, done: &HashMap<(String, String), Done>) -> String {
+pub fn render(plan: &Plan, done: &BTreeMap<(String, String), Done>) -> String {
     let mut text = format!(
         "# Repair {}\n\nPlanned at {}{}.\n\n",
         plan.plan_id,
@@ -79,11 +79,11 @@ pub fn render(plan: &Plan, done: &HashMap<(String, String), Done>) -> String {
 pub const NO_LOTS: &str =
     "Nothing to repair: there are no lots yet, so nothing was ever received, shipped or depleted.\n";
 
-fn is_done<'a>(finding: &Finding, done: &'a HashMap<(String, String), Done>) -> Option<&'a Done> {
+fn is_done<'a>(finding: &Finding, done: &'a BTreeMap<(String, String), Done>) -> Option<&'a Done> {
     done.get(&(finding.id.clone(), finding.evidence.hash.clone()))
 }
 
-fn summary(plan: &Plan, done: &HashMap<(String, String), Done>) -> String {
+fn summary(plan: &Plan, done: &BTreeMap<(String, String), Done>) -> String {
     let mut kinds: BTreeMap<Kind, [usize; 3]> = BTreeMap::new();
     for finding in &plan.findings {
         let counts = kinds.entry(finding.kind).or_default();
@@ -98,7 +98,7 @@ fn summary(plan: &Plan, done: &HashMap<(String, String), Done>) -> String {
     text
 }
 
-fn section(finding: &Finding, done: &HashMap<(String, String), Done>) -> String {
+fn section(finding: &Finding, done: &BTreeMap<(String, String), Done>) -> String {
     let mut text = format!("## {}: {}\n\n", finding.kind.as_str(), finding.subject);
     let _ = writeln!(text, "{} in pool {}. {}\n", finding.kind.title(), finding.pool_id.0, finding.detail);
     let _ = writeln!(text, "- finding `{}`", finding.id);

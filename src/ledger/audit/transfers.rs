@@ -32,7 +32,7 @@ pub(super) async fn check(
         let sources: BTreeSet<i64> = transfers.iter().map(|transfer| transfer.source_pool_id).collect();
         for source in sources {
             let of = transfers.iter().filter(|transfer| transfer.source_pool_id == source);
-            let refs: Vec<String> = of.map(|transfer| transfer.transfer_id.to_string()).collect();
+            let refs: Vec<String> = of.map(|transfer| transfer.id.to_string()).collect();
             for departure in find_departures(conn, PoolId(source), &refs).await? {
                 departures.insert((source, departure.source_ref_id.clone()), departure);
             }
@@ -43,7 +43,7 @@ pub(super) async fn check(
 }
 
 struct Transfer {
-    transfer_id: Uuid,
+    id: Uuid,
     source_pool_id: i64,
     source_lot_id: Uuid,
     quantity: i64,
@@ -84,7 +84,7 @@ async fn find_transfers(conn: &mut PgConnection, pool: PoolId, range: &Range<Uui
     sqlx::query_as!(
         Transfer,
         r#"
-        SELECT t.transfer_id, t.source_pool_id, t.source_lot_id, t.quantity, t.status, l.received_quantity AS "arrived?"
+        SELECT t.transfer_id AS id, t.source_pool_id, t.source_lot_id, t.quantity, t.status, l.received_quantity AS "arrived?"
         FROM transfers AS t
         LEFT JOIN LATERAL (
             SELECT received_quantity
@@ -122,7 +122,7 @@ async fn find_departures(conn: &mut PgConnection, pool: PoolId, refs: &[String])
 fn judge(transfers: &[Transfer], departures: &BTreeMap<(i64, String), Departure>) -> Vec<Found> {
     let mut found = Vec::new();
     for transfer in transfers {
-        let left = departures.get(&(transfer.source_pool_id, transfer.transfer_id.to_string()));
+        let left = departures.get(&(transfer.source_pool_id, transfer.id.to_string()));
         let wrong = match (transfer.status.as_str(), left, transfer.arrived) {
             ("arrived", None, _) => Some("arrived, but never left its source".to_owned()),
             ("arrived", Some(left), _) if left.units != transfer.quantity || left.lot_id != transfer.source_lot_id => {
@@ -138,7 +138,7 @@ fn judge(transfers: &[Transfer], departures: &BTreeMap<(i64, String), Departure>
         };
         found.extend(wrong.map(|detail| Found {
             check: "transfers_have_both_sides".to_owned(),
-            subject: format!("transfer {}", transfer.transfer_id),
+            subject: format!("transfer {}", transfer.id),
             detail,
         }));
     }
@@ -151,7 +151,7 @@ mod tests {
 
     fn transfer(id: u128, status: &str, arrived: Option<i64>) -> Transfer {
         Transfer {
-            transfer_id: Uuid::from_u128(id),
+            id: Uuid::from_u128(id),
             source_pool_id: 7,
             source_lot_id: Uuid::nil(),
             quantity: 3,
