@@ -129,9 +129,9 @@ async fn it_may_add_everywhere_edit_what_moves_and_delete_old_answers_and_slots_
             (
                 "INSERT",
                 "api_keys classes clients depletions discrepancies fulfilments idempotency_keys job_slots \
-                 lot_shortages lot_transactions lots oversells pools reservation_lines reservations return_lines \
-                 return_lots returns shipment_lines shipments skus snapshot_skus snapshots stock stock_entries \
-                 transfers"
+                 lot_shortages lot_transactions lots oversells pools repair_plans repairs reservation_lines \
+                 reservations return_lines return_lots returns shipment_lines shipments skus snapshot_skus \
+                 snapshots stock stock_entries transfers"
             ),
             ("UPDATE", "api_keys classes clients pools skus"),
         ]

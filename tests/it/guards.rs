@@ -28,7 +28,10 @@ const CATALOGUE: &str = "
         CASE WHEN attempts > 0 THEN timestamptz '2026-11-25' END,
         CASE WHEN status IN ('succeeded', 'failed') THEN timestamptz '2026-11-25' END, 'no luck'
     FROM (VALUES ('p', 'pending', 0), ('r', 'running', 1), ('s', 'succeeded', 1), ('f', 'failed', 1))
-        AS one (job, status, attempts);";
+        AS one (job, status, attempts);
+    INSERT INTO repair_plans VALUES ('00000000-0000-7000-a100-000000000001', 1, now(), now(), NULL, true, '{}');
+    INSERT INTO repairs VALUES
+    (1, '00000000-0000-7000-a100-000000000002', 'f', sha256('e'), 'ledger_drift', 'sku 11', '{}', 1, now());";
 
 /// A guard and what it refuses: SQL, or `copy <table> WHERE <row> WITH <changes>` for a copy of a good row with one
 /// thing wrong. `r4` is a reservation, `l1` a lot, `s1` a shipment, `d1` a discrepancy, `t1` a return, `x1` a transfer,
@@ -356,6 +359,16 @@ const CASES: &[(&str, &str)] = &[
     ("returns_pool_exists", r#"copy returns WHERE true WITH {"pool_id": 9}"#),
     ("returns_source_ref_unique", r#"copy returns WHERE true WITH {"return_id": "new"}"#),
     ("returns_are_facts", "UPDATE returns SET order_ref = 'another'"),
+    ("repair_plans_pkey", r"copy repair_plans WHERE true WITH {}"),
+    ("repair_plans_complete_has_no_cursor", r#"copy repair_plans WHERE true WITH {"plan_id": "new", "cursor": "c"}"#),
+
+    ("repairs_pkey", r#"copy repairs WHERE true WITH {"finding_id": "other"}"#),
+    ("repairs_once_per_evidence", r#"copy repairs WHERE true WITH {"repair_id": "new"}"#),
+    ("repairs_pool_exists", r#"copy repairs WHERE true WITH {"pool_id": 9}"#),
+    ("repairs_evidence_is_sha256", r#"copy repairs WHERE true WITH {"repair_id": "new", "evidence_hash": "\x00"}"#),
+    ("repairs_append_only", "UPDATE repairs SET kind = 'other'"),
+    ("repairs_append_only", "DELETE FROM repairs"),
+
     ("return_lines_pkey", r"copy return_lines WHERE true WITH {}"),
     ("return_lines_quantity_positive", r#"copy return_lines WHERE true WITH {"line_ref": "2", "quantity": 0}"#),
     ("return_lines_return_exists", r#"copy return_lines WHERE true WITH {"return_id": "new"}"#),
@@ -471,15 +484,16 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
 /// What may be absent; every other column is NOT NULL.
 const OPTIONAL: &[(&str, &[&str])] = &[
     ("api_keys", &["expires_at", "last_used_at", "revoked_at"]),
+    ("discrepancies", &["closed_at"]),
     (
         "job_slots",
         &["finished_at", "instance", "last_error", "lease_expires_at", "next_attempt_at", "report", "started_at"],
     ),
-    ("discrepancies", &["closed_at"]),
     ("lot_shortages", &["closed_at"]),
     ("lot_transactions", &["business_date", "reason", "shipment_id", "source_ref_id", "value_delta"]),
     ("lots", &["expires_date", "quarantine_reason", "source_lot_id", "source_ref"]),
     ("oversells", &["line", "reservation_id", "resolved_at"]),
+    ("repair_plans", &["cursor"]),
     ("reservation_lines", &["superseded_quantity"]),
     (
         "reservations",

@@ -14,7 +14,7 @@ UPDATE oversells SET line = 9 WHERE pool_id = :pool;
 INSERT INTO oversells
 SELECT pool_id, '00000000-0000-7000-a000-000000000002', sku_id, reservation_id, line, 1, 1, now(), now()
 FROM oversells WHERE pool_id = :pool;
--- balances_in_bounds, newest_entry_matches_balance
+-- balances_in_bounds, newest_entry_matches_balance, quarantined_matches_lots
 UPDATE stock SET quarantined = -1 WHERE pool_id = :pool AND sku_id = 11;
 -- entries_in_bounds, ledger_adds_up
 UPDATE stock_entries SET quarantined_after = 6 WHERE pool_id = :pool AND sku_id = 12 AND seq = 3;
