@@ -29,7 +29,7 @@ async fn killed_in_the_middle_of_a_file_it_has_received_nothing_and_receives_all
     let killed = async {
         // Ledger entries come after every lot: the file is nearly done.
         let at_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                       AND pid <> pg_backend_pid() AND query LIKE '%INSERT INTO stock_entries%'";
+                       AND application_name = 'holdfast' AND query LIKE '%INSERT INTO stock_entries%'";
         while sqlx::query_scalar::<_, i64>(at_work).fetch_one(&owner).await.unwrap() == 0 {
             tokio::task::yield_now().await;
         }
