@@ -105,13 +105,13 @@ async fn lock_lines_of_day(conn: &mut PgConnection, day: Day, skus: &[i64]) -> R
         LockedLine,
         r#"
         SELECT
-            l.shipment_id, l.line_ref, l.sku_id, l.quantity, l.covered_quantity, l.depleted_quantity, l.lot_id,
-            l.shipped_at, l.shipped_date, l.snapshot_date, l.voided_at
-        FROM unnest($2::bigint[]) AS k (sku_id)
-        JOIN shipment_lines AS l ON l.pool_id = $1 AND l.sku_id = k.sku_id
-        WHERE l.shipped_at < $3 AND l.snapshot_date IS NULL AND l.voided_at IS NULL AND l.tracked
-        ORDER BY ROW(l.shipment_id, l.line_ref)
-        FOR UPDATE OF l
+            shipment_id, line_ref, sku_id, quantity, covered_quantity, depleted_quantity, lot_id, shipped_at,
+            shipped_date, snapshot_date, voided_at
+        FROM shipment_lines
+        WHERE pool_id = $1 AND sku_id = ANY($2) AND shipped_at < $3
+            AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
+        ORDER BY ROW(shipment_id, line_ref)
+        FOR UPDATE
         "#,
         day.pool.0,
         skus,

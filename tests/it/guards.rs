@@ -365,7 +365,7 @@ const CASES: &[(&str, &str)] = &[
     ("repairs_pkey", r#"copy repairs WHERE true WITH {"finding_id": "other"}"#),
     ("repairs_once_per_evidence", r#"copy repairs WHERE true WITH {"repair_id": "new"}"#),
     ("repairs_pool_exists", r#"copy repairs WHERE true WITH {"pool_id": 9}"#),
-    ("repairs_evidence_is_sha256", r#"copy repairs WHERE true WITH {"repair_id": "new", "evidence_hash": "\x00"}"#),
+    ("repairs_evidence_is_sha256", r#"copy repairs WHERE true WITH {"repair_id": "new", "evidence_hash": "\\x00"}"#),
     ("repairs_append_only", "UPDATE repairs SET kind = 'other'"),
     ("repairs_append_only", "DELETE FROM repairs"),
 

@@ -231,7 +231,8 @@ async fn lots_are_listed_newest_first_by_what_is_known_of_them() {
         ("received_from=2026-02-01", vec![4]),
         ("received_to=2026-01-31&sku=CUP", vec![1]),
         ("received_from=2026-01-15&received_to=2026-02-01&lot_code=E", vec![4]),
-        ("status=available&origin=receipt&sku=CUP", vec![4, 1]),
+        ("status=available&origin=receipt&sku=CUP", vec![1]),
+        ("status=expired", vec![4]),
         ("status=quarantined", vec![]),
         ("origin=return", vec![]),
     ] {

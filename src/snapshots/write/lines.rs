@@ -32,11 +32,10 @@ pub(super) async fn update_whole(
     let skus: Vec<i64> = whole.iter().copied().collect();
     let done = sqlx::query!(
         r#"
-        UPDATE shipment_lines AS l
-        SET depleted_quantity = l.covered_quantity, snapshot_date = $3
-        FROM unnest($2::bigint[]) AS k (sku_id)
-        WHERE l.pool_id = $1 AND l.sku_id = k.sku_id AND l.shipped_at < $4
-            AND l.snapshot_date IS NULL AND l.voided_at IS NULL AND l.tracked
+        UPDATE shipment_lines
+        SET depleted_quantity = covered_quantity, snapshot_date = $3
+        WHERE pool_id = $1 AND sku_id = ANY($2) AND shipped_at < $4
+            AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
         "#,
         day.pool.0,
         &skus,
