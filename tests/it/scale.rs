@@ -284,8 +284,11 @@ fn scans(node: &Value) -> Vec<&Value> {
     own.into_iter().chain(node["Plans"].as_array().into_iter().flatten().flat_map(scans)).collect()
 }
 
+/// What a connection is opened with.
+type Options = fn(PgConnectOptions) -> PgConnectOptions;
+
 /// What every reservation and every look at availability goes through, and the options of its connections.
-const HOT: &[(&str, fn(PgConnectOptions) -> PgConnectOptions)] = &[
+const HOT: &[(&str, Options)] = &[
     ("src/ledger/batch/load.rs", holdfast::db::for_lane),
     ("src/ledger/batch/write.rs", holdfast::db::for_lane),
     ("src/ledger/batch/lots.rs", holdfast::db::for_lane),

@@ -19,13 +19,13 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
     };
     let for_sale = world.present(lot.sku).get(&lot.id.uuid).copied().unwrap_or(0);
     let done = match &act.act {
-        Act::Quarantine => quarantine(world, client, act, &lot, for_sale),
+        Act::Quarantine => Ok(quarantine(world, client, act, &lot, for_sale)),
         Act::Unquarantine => unquarantine(world, client, act, &lot),
         Act::WriteOff { quantity } => {
             let leaving = Leaving { kind: LotMoveKind::WriteOff, entry: EntryKind::WriteOff, source_ref: None };
             leave(world, client, act, &lot, for_sale, *quantity, leaving)
         }
-        Act::Revalue { unit_cost } => revalue(world, client, act, &lot, *unit_cost),
+        Act::Revalue { unit_cost } => Ok(revalue(world, client, act, &lot, *unit_cost)),
         Act::TransferOut { transfer, quantity } => {
             transfer_out(world, client, act, &lot, for_sale, *transfer, *quantity)
         }
@@ -40,14 +40,15 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
 }
 
 /// Units moved, and whether there was nothing left to do.
-type Done = Result<(i64, bool), Refusal>;
+type Moved = (i64, bool);
+type Done = Result<Moved, Refusal>;
 
-fn quarantine(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecord, for_sale: i64) -> Done {
+fn quarantine(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecord, for_sale: i64) -> Moved {
     if lot.status != LotStatus::Available {
-        return Ok((0, true));
+        return (0, true);
     }
     world.take_off_sale(client, lot.sku, lot.id.uuid, for_sale, LotStatus::Quarantined, &act.reason);
-    Ok((for_sale, false))
+    (for_sale, false)
 }
 
 fn unquarantine(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecord) -> Done {
@@ -108,9 +109,9 @@ fn leave(
     Ok((quantity, false))
 }
 
-fn revalue(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecord, unit_cost: Decimal) -> Done {
+fn revalue(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecord, unit_cost: Decimal) -> Moved {
     if lot.received.unit_cost == unit_cost && !lot.cost_provisional {
-        return Ok((0, true));
+        return (0, true);
     }
     let difference = (unit_cost - lot.received.unit_cost) * Decimal::from(lot.remaining);
     world.move_lot(LotMove {
@@ -118,7 +119,7 @@ fn revalue(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecor
         ..step(world, client, act, LotMoveKind::Revaluation)
     });
     post(world, client, act, lot, EntryKind::Revalue, Delta::default());
-    Ok((lot.remaining, false))
+    (lot.remaining, false)
 }
 
 fn transfer_out(

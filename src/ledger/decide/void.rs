@@ -155,9 +155,8 @@ fn put_back(
     own: &ShipmentLineRef,
 ) {
     let today = world.today();
-    let mut n = line.depletions.iter().map(|depletion| depletion.n).max().unwrap_or(0);
-    for (lot, units, unit_cost) in line.net_depletions() {
-        n += 1;
+    let newest = line.depletions.iter().map(|depletion| depletion.n).max().unwrap_or(0);
+    for (n, (lot, units, unit_cost)) in (newest + 1..).zip(line.net_depletions()) {
         world.move_lot(LotMove {
             lot,
             kind: LotMoveKind::Void,

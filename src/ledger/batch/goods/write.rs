@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::batch::BatchError;
 use crate::ledger::goods::{
-    GoodsChanges, LineChange, LotMove, NewDepletion, OpenDiscrepancy, ReturnLineRecord, ReturnRecord,
+    GoodsChanges, LineChange, LotMove, LotStatus, NewDepletion, OpenDiscrepancy, ReturnLineRecord, ReturnRecord,
     ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
 };
 
@@ -132,7 +132,7 @@ async fn move_lot(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>, ste
         step.lot,
         step.quantity,
         step.quarantined,
-        status.map(|status| status.as_str()),
+        status.map(LotStatus::as_str),
         status_reason.flatten(),
         step.revalued.map(|(unit_cost, _)| unit_cost),
     )
