@@ -130,6 +130,8 @@ pub struct EntryRow {
     pub line: Option<i16>,
     /// The lot.
     pub lot_id: Option<uuid::Uuid>,
+    /// The shipment.
+    pub shipment_id: Option<uuid::Uuid>,
     /// Why.
     pub reason: Option<String>,
     /// By whom; absent for the service itself.
@@ -155,7 +157,7 @@ pub async fn list_entries(
         SELECT
             e.seq, e.kind, e.on_hand_delta, e.quarantined_delta, e.held_delta, e.committed_delta, e.on_hand_after,
             e.quarantined_after, e.held_after, e.committed_after, e.safety_stock_quantity,
-            e.oversell_tolerance_quantity, e.reservation_id, e.line, e.lot_id, e.reason, c.name AS "client?",
+            e.oversell_tolerance_quantity, e.reservation_id, e.line, e.lot_id, e.shipment_id, e.reason, c.name AS "client?",
             e.recorded_at
         FROM stock_entries AS e
         LEFT JOIN clients AS c ON c.client_id = e.client_id

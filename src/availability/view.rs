@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::projection::Seen;
 use super::queries::EntryRow;
 use crate::catalog::{Policy, Sku};
-use crate::ids::{LotId, PoolId, ReservationId};
+use crate::ids::{LotId, PoolId, ReservationId, ShipmentId};
 
 const OPENING_COUNT_REQUIRED: &str = "opening_count_required";
 
@@ -179,6 +179,8 @@ pub struct EntryView {
     pub line: Option<i16>,
     /// The lot.
     pub lot_id: Option<String>,
+    /// The shipment.
+    pub shipment_id: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// Name of the client; null for the service itself.
@@ -211,6 +213,7 @@ impl EntryView {
             reservation_id: row.reservation_id.map(|uuid| ReservationId { pool, uuid }.to_string()),
             line: row.line,
             lot_id: row.lot_id.map(|uuid| LotId { pool, uuid }.to_string()),
+            shipment_id: row.shipment_id.map(|uuid| ShipmentId { pool, uuid }.to_string()),
             reason: row.reason,
             client: row.client,
             recorded_at: row.recorded_at,

@@ -244,6 +244,8 @@ pub enum LotMoveKind {
     TransferOut,
     /// Its cost is another.
     Revaluation,
+    /// What came back carries a cost that the lot was given while it was away.
+    Correction,
 }
 
 impl LotMoveKind {
@@ -259,6 +261,7 @@ impl LotMoveKind {
             Self::WriteOff => "write_off",
             Self::TransferOut => "transfer_out",
             Self::Revaluation => "revaluation",
+            Self::Correction => "correction",
         }
     }
 }
@@ -280,6 +283,8 @@ pub struct LotMove {
     pub status: Option<(LotStatus, Option<String>)>,
     /// A new cost of a unit, and what that is worth over what was left; `None`: as before.
     pub revalued: Option<(Decimal, Decimal)>,
+    /// What it is worth, where that is not its units at the lot's cost.
+    pub value: Option<Decimal>,
     /// In the caller's words or ours.
     pub reason: Option<String>,
     /// The shipment it belongs to.

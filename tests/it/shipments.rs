@@ -203,6 +203,54 @@ async fn what_comes_back_is_a_lot_of_its_own_and_never_more_than_was_shipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_closed_day_had_taken_goes_back_to_the_lots_it_came_from_at_the_cost_it_left_at() {
+    let app = TestApp::start().await;
+    let old = lot(&app, "TEA", 3, json!({"received_date": "2026-01-10", "expires_date": "2096-01-01"})).await.id();
+    let new = lot(&app, "TEA", 5, json!({"received_date": "2026-01-20", "unit_cost": "4.00"})).await.id();
+    let back = app.client.post("/shipments", &shipment("f1", &[("TEA", 4)], json!({"order_ref": "A1"}))).await;
+    let kept = app.client.post("/shipments", &shipment("f2", &[("TEA", 2)], json!({}))).await.expect(201);
+    let today = app.clock.local_now().date_naive();
+    let day = json!({"pool": "default", "date": today.to_string(), "close_early": true});
+    app.client.post("/snapshots", &day).await.expect(201);
+    let remaining = async |id: &str| app.client.get(&format!("/lots/{id}")).await.at("/remaining_quantity");
+    assert_eq!((remaining(&old).await, remaining(&new).await), (json!(0), json!(2)));
+
+    // Last out first: one of the newer lot, then two of the older.
+    let body = json!({"source_ref": "r1", "order_ref": "A1", "lines": [{"sku": "TEA", "quantity": 3}]});
+    let returned = app.client.post("/returns", &body).await.expect(201);
+    let lots = returned.at("/lines/0/lots").as_array().unwrap().clone();
+    let from: Vec<(Value, Value)> =
+        lots.iter().map(|lot| (lot["source_lot_id"].clone(), lot["quantity"].clone())).collect();
+    assert_eq!(from, [(json!(new), json!(1)), (json!(old), json!(2))]);
+    for (lot, cost, expires) in [(&lots[0], "4.00", Value::Null), (&lots[1], "2.50", json!("2096-01-01"))] {
+        let lot = app.client.get(&format!("/lots/{}", lot["lot_id"].as_str().unwrap())).await.expect(200);
+        assert_eq!([lot.at("/unit_cost"), lot.at("/expires_date")], [json!(cost), expires]);
+        assert_eq!(lot.at("/cost_provisional"), false);
+    }
+
+    // Revalued meanwhile: what goes back was worth what it left at.
+    app.client.post(&format!("/lots/{new}/revalue"), &json!({"unit_cost": "6", "reason": "freight"})).await.expect(200);
+    let path = format!("/shipments/{}/void", kept.id());
+    let voided = app.client.post(&path, &json!({"reason": "label void"})).await.expect(200);
+    assert_eq!(voided.at("/lines/0/status"), "voided");
+    assert_eq!(remaining(&new).await, json!(4));
+    let moved = app.client.get(&format!("/lots/{new}/transactions")).await.expect(200);
+    let rows = moved.at("/data").as_array().unwrap().len();
+    assert_eq!(rows, 5, "receipt, depletion, revaluation, void, and the difference: {:#}", moved.json());
+    // Today is closed: what happens now is booked on the next day.
+    let value = async |as_of: chrono::NaiveDate| {
+        let valued = app.client.get(&format!("/reports/valuation?as_of={as_of}&by=lot")).await.expect(200);
+        let row = valued.json()["data"].as_array().unwrap().iter().find(|row| row["lot"] == json!(new)).cloned();
+        row.map(|row| row["value"].clone())
+    };
+    assert_eq!(value(today).await, Some(json!("8.00")));
+    assert_eq!(value(today + chrono::Days::new(1)).await, Some(json!("24.00")), "four at six");
+    let path = format!("/shipments/{}/void", back.id());
+    app.client.post(&path, &json!({"reason": "x"})).await.refused(409, "shipment_returned");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_to_a_lot_has_a_reason_and_moves_what_is_there() {
     let app = TestApp::start().await;
     let id = lot(&app, "TEA", 10, json!({})).await.id();

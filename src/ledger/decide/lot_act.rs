@@ -169,9 +169,10 @@ fn step(world: &World<'_>, client: ClientId, act: &LotAct, kind: LotMoveKind) ->
         quarantined: 0,
         status: None,
         revalued: None,
+        value: None,
         reason: Some(act.reason.clone()),
         shipment: None,
-        business_date: world.today(),
+        business_date: world.booked_today(),
         client,
     }
 }

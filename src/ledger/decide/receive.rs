@@ -163,9 +163,10 @@ fn write_off_all(world: &mut World<'_>, client: ClientId, sku: SkuId) {
             quarantined: -lot.quarantined,
             status: None,
             revalued: None,
+            value: None,
             reason: Some("opening count".to_owned()),
             shipment: None,
-            business_date: world.today(),
+            business_date: world.booked_today(),
             client,
         })
         .collect();

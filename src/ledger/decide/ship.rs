@@ -245,9 +245,10 @@ fn take(
             quarantined: -quarantined.min(covered),
             status: None::<(LotStatus, Option<String>)>,
             revalued: None,
+            value: None,
             reason: Some("shipped".to_owned()),
             shipment: Some(shipment),
-            business_date: world.today(),
+            business_date: world.booked_today(),
             client,
         });
     }

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
 use super::claim;
 use crate::ids::{ClientId, ReservationId, SkuId};
 use crate::ledger::balance::Delta;
@@ -154,7 +157,7 @@ fn put_back(
     line: &ShipmentLineRecord,
     own: &ShipmentLineRef,
 ) {
-    let today = world.today();
+    let today = world.booked_today();
     let newest = line.depletions.iter().map(|depletion| depletion.n).max().unwrap_or(0);
     for (n, (lot, units, unit_cost)) in (newest + 1..).zip(line.net_depletions()) {
         world.move_lot(LotMove {
@@ -165,11 +168,13 @@ fn put_back(
             quarantined: 0,
             status: None,
             revalued: None,
+            value: Some(unit_cost * Decimal::from(units)),
             reason: Some(void.reason.clone()),
             shipment: Some(own.shipment),
             business_date: today,
             client,
         });
+        revalue_what_was_away(world, client, lot, units, unit_cost);
         world.goods_changes().depletions.push(NewDepletion {
             line: own.clone(),
             n,
@@ -189,4 +194,23 @@ fn put_back(
             world.expects_expiry(line.sku, expires);
         }
     }
+}
+
+/// A lot that was given another cost while units of it were away: they are worth that now, like the rest of it.
+fn revalue_what_was_away(world: &mut World<'_>, client: ClientId, lot: Uuid, units: i64, left_at: Decimal) {
+    let Some(cost) = world.lot(lot).map(|lot| lot.received.unit_cost).filter(|cost| *cost != left_at) else { return };
+    world.move_lot(LotMove {
+        lot,
+        kind: LotMoveKind::Correction,
+        source_ref: None,
+        quantity: 0,
+        quarantined: 0,
+        status: None,
+        revalued: None,
+        value: Some((cost - left_at) * Decimal::from(units)),
+        reason: Some("revalued while it was away".to_owned()),
+        shipment: None,
+        business_date: world.booked_today(),
+        client,
+    });
 }

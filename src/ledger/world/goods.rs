@@ -91,6 +91,11 @@ impl World<'_> {
         self.goods.first_open_date.map_or(date, |first| date.max(first))
     }
 
+    /// The day on which something that happens now is booked: today, unless today was closed early.
+    pub(in crate::ledger) fn booked_today(&self) -> NaiveDate {
+        self.booked_on(self.today())
+    }
+
     pub(in crate::ledger) fn lot(&self, id: Uuid) -> Option<&LotRecord> {
         self.goods.lots.get(&id)
     }
@@ -235,7 +240,7 @@ impl World<'_> {
 
     fn settle_shortages(&mut self, client: ClientId, sku: SkuId, lot: Uuid) {
         let mut open = self.goods.shortages.remove(&sku).unwrap_or_default();
-        let today = self.today();
+        let today = self.booked_today();
         for shortage in &mut open {
             let Some(from) = self.lot(lot).filter(|lot| lot.status == LotStatus::Available) else { break };
             let unit_cost = from.received.unit_cost;
@@ -254,6 +259,7 @@ impl World<'_> {
                 quarantined: 0,
                 status: None,
                 revalued: None,
+                value: None,
                 reason: None,
                 shipment: Some(shortage.line.shipment),
                 business_date: today,
@@ -389,9 +395,10 @@ impl World<'_> {
             quarantined: units,
             status: Some((status, Some(reason.to_owned()))),
             revalued: None,
+            value: None,
             reason: Some(reason.to_owned()),
             shipment: None,
-            business_date: self.today(),
+            business_date: self.booked_today(),
             client,
         });
         self.post_for(

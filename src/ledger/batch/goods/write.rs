@@ -138,9 +138,10 @@ async fn move_lot(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>, ste
     )
     .fetch_one(&mut *conn)
     .await?;
-    let value = match step.revalued {
-        Some((_, difference)) => difference,
-        None => after.unit_cost * rust_decimal::Decimal::from(step.quantity),
+    let value = match (step.value, step.revalued) {
+        (Some(value), _) => value,
+        (None, Some((_, difference))) => difference,
+        (None, None) => after.unit_cost * rust_decimal::Decimal::from(step.quantity),
     };
     sqlx::query!(
         r#"
