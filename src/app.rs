@@ -29,6 +29,7 @@ use crate::ledger::balance::Balance;
 use crate::ledger::lanes::{LaneSettings, Lanes, Observer, Shared};
 use crate::ledger::outcome::Outcome;
 use crate::ledger::submission::{Key, Submission};
+use crate::mirror::{self, Mirror};
 use crate::{availability, db, jobs};
 
 /// What axum handlers take.
@@ -92,6 +93,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// The clock.
     pub clock: Clock,
+    /// What is copied from Shopify and Recharge.
+    pub mirror: Arc<Mirror>,
     /// What is owed at a time, and the workers on it.
     pub jobs: Registry,
     /// Places for files that are imported at once.
@@ -118,7 +121,22 @@ pub struct Running {
 /// # Errors
 /// If the database cannot be read.
 pub async fn start(options: PgConnectOptions, clock: Clock, settings: Settings) -> anyhow::Result<Running> {
-    start_with_jobs(options, clock, settings, jobs::registry::all()).await
+    start_mirroring(options, clock, settings, mirror::Settings::default()).await
+}
+
+/// Starts lanes, background tasks and the mirror.
+///
+/// # Errors
+/// If the database cannot be read, or a setting of the mirror cannot be used.
+pub async fn start_mirroring(
+    options: PgConnectOptions,
+    clock: Clock,
+    settings: Settings,
+    mirror: mirror::Settings,
+) -> anyhow::Result<Running> {
+    let mut jobs = jobs::registry::all();
+    jobs.extend(mirror::jobs(&mirror));
+    start_with_jobs(options, clock, settings, mirror, jobs).await
 }
 
 /// Starts lanes and background tasks, with these jobs instead of the service's own.
@@ -129,6 +147,7 @@ pub async fn start_with_jobs(
     options: PgConnectOptions,
     clock: Clock,
     settings: Settings,
+    mirror: mirror::Settings,
     own_jobs: Vec<Job>,
 ) -> anyhow::Result<Running> {
     let metrics = crate::telemetry::init_metrics()?;
@@ -158,6 +177,7 @@ pub async fn start_with_jobs(
         projection,
         keys: KeyCache::default(),
         in_flight: InFlight::default(),
+        mirror: Mirror::new(mirror, &clock)?,
         clock,
         jobs: Registry::new(own_jobs, jobs.clone(), stop_jobs.clone()),
         imports: Arc::new(Semaphore::new(IMPORTS_AT_ONCE)),

@@ -9,6 +9,10 @@ use secrecy::SecretString;
 
 use crate::telemetry::LogFormat;
 
+mod mirror;
+
+pub use mirror::MirrorConfig;
+
 /// Every setting of the service. `.env.example` lists them with defaults and meaning.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
@@ -100,6 +104,10 @@ pub struct Config {
     #[arg(long, env = "HOLDFAST_IDEMPOTENCY_RETENTION_DAYS", default_value_t = 14,
         value_parser = clap::value_parser!(u16).range(7..=365))]
     pub idempotency_retention_days: u16,
+
+    /// What to copy from Shopify and Recharge.
+    #[command(flatten)]
+    pub mirror: MirrorConfig,
 
     /// Start on a Postgres that could lose what it acknowledged (`fsync` or `synchronous_commit` off). For throwaway tests.
     #[arg(long, env = "HOLDFAST_ALLOW_UNSAFE_DATABASE", default_value_t = false)]

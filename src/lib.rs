@@ -2,7 +2,7 @@
 //!
 //! A tour, top down: [`app`] wires the service, [`http`] is its surface; the rooms [`reservations`], [`lots`],
 //! [`shipments`], [`snapshots`], [`oversells`], [`availability`], [`catalog`], [`keys`] and [`jobs`] hold a subject each;
-//! [`ledger`] is the one writer of stock; [`repair`] is for the day when something did not add up. Dependencies point one
+//! [`mirror`] copies what Shopify and Recharge own; [`ledger`] is the one writer of stock; [`repair`] is for the day when something did not add up. Dependencies point one
 //! way: routes → commands → (queries + pure core).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
@@ -21,6 +21,7 @@ pub mod keys;
 pub mod ledger;
 pub mod lifecycle;
 pub mod lots;
+pub mod mirror;
 pub mod oversells;
 pub mod repair;
 pub mod reservations;

@@ -101,7 +101,9 @@ async fn with_database(
 /// Brings the database up to date and starts the service's parts on it.
 async fn prepare(config: &Config, database: &Database) -> anyhow::Result<Running> {
     db::migrate(&database.migration).await?;
-    let running = app::start(database.options.clone(), Clock::new(), config.settings()).await?;
+    let running =
+        app::start_mirroring(database.options.clone(), Clock::new(), config.settings(), config.mirror.settings()?)
+            .await?;
     if !config.allow_unsafe_database {
         db::check_durability(&running.app.db).await?;
     }

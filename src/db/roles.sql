@@ -44,5 +44,16 @@ BEGIN
     ) ON job_slots TO holdfast_app;
     -- Outcomes are final; old ones are purged.
     GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;
+    -- What orders claim: their newest state, and which reservations are theirs.
+    GRANT INSERT, UPDATE (revision, absorbed_by, order_name, updated_at) ON demands TO holdfast_app;
+    GRANT INSERT, UPDATE (quantity, unit_quantity, mapping_version), DELETE ON demand_lines TO holdfast_app;
+    GRANT INSERT, UPDATE (source, order_id) ON demand_claims TO holdfast_app;
+    -- What mirrored things mean, and what is linked to them.
+    GRANT INSERT ON variant_mappings, variant_components TO holdfast_app;
+    GRANT INSERT, UPDATE, DELETE ON line_mappings, unmatched_lines, location_pools TO holdfast_app;
+    GRANT INSERT, UPDATE, DELETE ON campaigns, campaign_products TO holdfast_app;
+    -- Copies: the tables themselves refuse whoever is not the mirror.
+    GRANT USAGE ON SCHEMA mirror TO holdfast_app;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA mirror TO holdfast_app;
 END
 $$;

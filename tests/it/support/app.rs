@@ -11,6 +11,7 @@ use holdfast::jobs::Job;
 use holdfast::keys::store::{self, Grant};
 use holdfast::keys::{NewKey, Scope};
 use holdfast::ledger::audit;
+use holdfast::mirror;
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use tokio::net::TcpListener;
@@ -67,10 +68,27 @@ impl TestApp {
 
     /// The service on this database and clock, with these jobs.
     pub async fn start_with_jobs(db: Arc<TestDb>, clock: Clock, settings: Settings, jobs: Vec<Job>) -> Self {
+        Self::start_all(db, clock, settings, mirror::Settings::default(), jobs).await
+    }
+
+    /// The service on this database and clock, copying from what these settings name.
+    pub async fn start_mirroring(db: Arc<TestDb>, clock: Clock, settings: Settings, mirror: mirror::Settings) -> Self {
+        let mut jobs = holdfast::jobs::registry::all();
+        jobs.extend(holdfast::mirror::jobs(&mirror));
+        Self::start_all(db, clock, settings, mirror, jobs).await
+    }
+
+    async fn start_all(
+        db: Arc<TestDb>,
+        clock: Clock,
+        settings: Settings,
+        mirror: mirror::Settings,
+        jobs: Vec<Job>,
+    ) -> Self {
         holdfast::telemetry::init_logs("warn,holdfast=warn", holdfast::telemetry::LogFormat::Text);
         let token = make_key(&db, "tests", &[Scope::Admin]).await;
         let options = db.app_options.clone();
-        let running = holdfast::app::start_with_jobs(options, clock.clone(), settings, jobs).await.unwrap();
+        let running = holdfast::app::start_with_jobs(options, clock.clone(), settings, mirror, jobs).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
