@@ -27,6 +27,7 @@ use crate::clock::Clock;
 
 pub mod rows;
 pub mod settings;
+pub mod store;
 
 pub use settings::Settings;
 
