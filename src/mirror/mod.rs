@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 
+pub mod mapping;
 pub mod rows;
 pub mod settings;
 pub mod store;
