@@ -13,6 +13,8 @@ use crate::catalog::Catalogue;
 use crate::ids::{PoolId, ReservationId};
 use crate::ledger::outcome::Demanded;
 
+pub mod plan;
+
 /// What the ledger answers to an order's demand; between the two, not for the API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DemandedView {
