@@ -35,11 +35,16 @@ use crate::lifecycle::spawn_tracked;
 
 pub mod demand;
 pub mod mapping;
+pub mod recharge;
 pub mod rows;
 pub mod settings;
+pub mod shopify;
 pub mod store;
+pub mod upstream;
 
+pub use recharge::Recharge;
 pub use settings::Settings;
+pub use shopify::Shopify;
 
 /// The parts of the mirror that handlers and jobs share.
 #[derive(Debug)]
@@ -48,6 +53,10 @@ pub struct Mirror {
     pub settings: Settings,
     /// Says that an order may have become pending.
     pub pending: Notify,
+    /// The shop, where there is one.
+    pub shopify: Option<Shopify>,
+    /// The Recharge account, where there is one.
+    pub recharge: Option<Recharge>,
 }
 
 impl Mirror {
@@ -84,6 +93,12 @@ async fn apply_orders(app: Arc<App>, stop: CancellationToken) {
         if let Err(error) = demand::apply::drain(&app, &stop).await {
             tracing::warn!(%error, "applying orders failed");
         }
+    pub fn new(settings: Settings, clock: &Clock) -> anyhow::Result<Arc<Self>> {
+        let (parallel, pacing) = (settings.parallel, settings.pacing);
+        let shopify = settings.shopify.as_ref().map(|shop| Shopify::new(shop, parallel, pacing, clock.clone()));
+        let recharge =
+            settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
+        Ok(Arc::new(Self { shopify: shopify.transpose()?, recharge: recharge.transpose()?, settings }))
     }
 }
 
