@@ -55,5 +55,5 @@ pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    Vec::new()
+    vec![mapping::autofill::job()]
 }
