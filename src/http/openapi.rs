@@ -43,6 +43,7 @@ pub use codes::codes_of;
         (name = "snapshots", description = "The daily close"),
         (name = "reports", description = "Cost of goods and valuation"),
         (name = "mirror", description = "Copies of Shopify and Recharge, and what they mean to stock"),
+        (name = "campaigns", description = "Webinars, influencers, promotions, and what they sold"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
         (name = "jobs", description = "What runs at a time, and how it went"),
@@ -76,6 +77,9 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(repair::routes::routes())
         .merge(jobs::routes::routes())
         .merge(mirror::mapping::routes::routes())
+        .merge(mirror::unmatched::routes())
+        .merge(mirror::campaigns::routes::routes())
+        .merge(mirror::upcoming::routes())
         .merge(health::routes())
         .split_for_parts();
     add_problems(&mut document);

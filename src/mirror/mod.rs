@@ -25,10 +25,13 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 
+pub mod campaigns;
 pub mod mapping;
 pub mod rows;
 pub mod settings;
 pub mod store;
+pub mod unmatched;
+pub mod upcoming;
 
 pub use settings::Settings;
 
