@@ -17,7 +17,7 @@ use crate::http::code::Code;
 use crate::http::edge::Edge;
 use crate::http::health;
 use crate::http::problem::{Problem, ProblemView};
-use crate::{availability, catalog, jobs, keys, lots, oversells, repair, reservations, shipments, snapshots};
+use crate::{availability, catalog, jobs, keys, lots, mirror, oversells, repair, reservations, shipments, snapshots};
 
 mod codes;
 
@@ -42,6 +42,8 @@ pub use codes::codes_of;
         (name = "shipments", description = "What left, what came back, what does not add up"),
         (name = "snapshots", description = "The daily close"),
         (name = "reports", description = "Cost of goods and valuation"),
+        (name = "mirror", description = "Copies of Shopify and Recharge, and what they mean to stock"),
+        (name = "campaigns", description = "Webinars, influencers, promotions, and what they sold"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
         (name = "jobs", description = "What runs at a time, and how it went"),
@@ -74,6 +76,10 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(keys::routes::routes())
         .merge(repair::routes::routes())
         .merge(jobs::routes::routes())
+        .merge(mirror::mapping::routes::routes())
+        .merge(mirror::unmatched::routes())
+        .merge(mirror::campaigns::routes::routes())
+        .merge(mirror::upcoming::routes())
         .merge(health::routes())
         .split_for_parts();
     add_problems(&mut document);

@@ -34,6 +34,7 @@ use crate::clock::Clock;
 use crate::lifecycle::spawn_tracked;
 
 pub mod demand;
+pub mod campaigns;
 pub mod mapping;
 pub mod recharge;
 pub mod rows;
@@ -41,6 +42,8 @@ pub mod settings;
 pub mod shopify;
 pub mod store;
 pub mod upstream;
+pub mod unmatched;
+pub mod upcoming;
 
 pub use recharge::Recharge;
 pub use settings::Settings;
@@ -108,5 +111,5 @@ pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    Vec::new()
+    vec![mapping::autofill::job()]
 }

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod client;
+pub mod copies;
 pub mod db;
 pub mod goods;
 pub mod load;
