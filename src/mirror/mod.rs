@@ -28,6 +28,7 @@ use crate::clock::Clock;
 pub mod rows;
 pub mod settings;
 pub mod store;
+pub mod webhooks;
 
 pub use settings::Settings;
 
@@ -36,6 +37,8 @@ pub use settings::Settings;
 pub struct Mirror {
     /// What it copies from, and what it makes of orders.
     pub settings: Settings,
+    /// Webhooks that were stored just now.
+    pub arrivals: webhooks::Arrivals,
 }
 
 impl Mirror {
@@ -44,7 +47,7 @@ impl Mirror {
     /// # Errors
     /// If a setting cannot be used.
     pub fn new(settings: Settings, _clock: &Clock) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { settings }))
+        Ok(Arc::new(Self { settings, arrivals: webhooks::Arrivals::default() }))
     }
 }
 
@@ -54,5 +57,5 @@ pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    Vec::new()
+    webhooks::jobs(settings)
 }
