@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 
+pub mod demand;
+pub mod mapping;
 pub mod rows;
 pub mod settings;
 pub mod store;
