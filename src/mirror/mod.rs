@@ -44,6 +44,7 @@ pub mod store;
 pub mod upstream;
 pub mod unmatched;
 pub mod upcoming;
+pub mod webhooks;
 
 pub use recharge::Recharge;
 pub use settings::Settings;
@@ -60,6 +61,8 @@ pub struct Mirror {
     pub shopify: Option<Shopify>,
     /// The Recharge account, where there is one.
     pub recharge: Option<Recharge>,
+    /// Webhooks that were stored just now.
+    pub arrivals: webhooks::Arrivals,
 }
 
 impl Mirror {
@@ -102,6 +105,7 @@ async fn apply_orders(app: Arc<App>, stop: CancellationToken) {
         let recharge =
             settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
         Ok(Arc::new(Self { shopify: shopify.transpose()?, recharge: recharge.transpose()?, settings }))
+        Ok(Arc::new(Self { settings, arrivals: webhooks::Arrivals::default() }))
     }
 }
 
@@ -112,4 +116,5 @@ pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
         return Vec::new();
     }
     vec![mapping::autofill::job()]
+    webhooks::jobs(settings)
 }
