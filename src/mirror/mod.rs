@@ -22,9 +22,19 @@
 //! upstream: the only mutations are the subscriptions of our own webhooks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::App;
 use crate::clock::Clock;
+use crate::lifecycle::spawn_tracked;
 
+pub mod demand;
+pub mod mapping;
 pub mod rows;
 pub mod settings;
 pub mod store;
@@ -36,6 +46,8 @@ pub use settings::Settings;
 pub struct Mirror {
     /// What it copies from, and what it makes of orders.
     pub settings: Settings,
+    /// Says that an order may have become pending.
+    pub pending: Notify,
 }
 
 impl Mirror {
@@ -44,7 +56,34 @@ impl Mirror {
     /// # Errors
     /// If a setting cannot be used.
     pub fn new(settings: Settings, _clock: &Clock) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { settings }))
+        Ok(Arc::new(Self { settings, pending: Notify::new() }))
+    }
+}
+
+/// How often pending orders are looked for where nothing says that there are some: those of other instances, and those
+/// that failed before.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Starts applying orders as they become pending; stops when `stop` is cancelled.
+pub fn start(app: &Arc<App>, tracker: &TaskTracker, stop: &CancellationToken) {
+    if app.mirror.settings.is_on() {
+        spawn_tracked(tracker, apply_orders(Arc::clone(app), stop.clone()));
+    }
+}
+
+async fn apply_orders(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = app.mirror.pending.notified() => {}
+        }
+        if let Err(error) = demand::apply::drain(&app, &stop).await {
+            tracing::warn!(%error, "applying orders failed");
+        }
     }
 }
 

@@ -1,0 +1,97 @@
+//! Mappings as they stand.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+
+use crate::ids::SkuId;
+
+/// Who said what a variant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Origin {
+    /// Its code, which is the code of a SKU.
+    SkuCode,
+    /// Somebody.
+    Operator,
+}
+
+impl Origin {
+    /// The word in SQL and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SkuCode => "sku_code",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// What a variant is, by the newest version of its mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// The newest version, from 1.
+    pub version: i32,
+    /// The newest version that open lines follow: a line seen under an older one takes it on. 0 if there is none.
+    pub open_lines_follow_from: i32,
+    /// Who said so.
+    pub origin: Origin,
+    /// SKUs, by id, with the units of each in one unit of the variant. None: it has no stock.
+    pub components: Vec<(SkuId, i32)>,
+}
+
+/// The mappings of these variants; those without one are missing.
+///
+/// # Errors
+/// Database errors.
+pub async fn find_mappings(conn: &mut PgConnection, variant_ids: &[i64]) -> sqlx::Result<HashMap<i64, Mapping>> {
+    // Both halves are looked up by primary key, variant by variant: the planner cannot take them for a scan.
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            v.variant_id AS "variant_id!", m.version AS "version!", m.origin AS "origin!: Origin",
+            m.follow AS "follow!", m.sku_ids AS "sku_ids!: Vec<i64>", m.quantities AS "quantities!: Vec<i32>"
+        FROM (SELECT DISTINCT variant_id FROM unnest($1::bigint[]) AS u (variant_id)) AS v
+        CROSS JOIN LATERAL (
+            SELECT
+                n.version, n.origin,
+                COALESCE((
+                    SELECT f.version
+                    FROM variant_mappings AS f
+                    WHERE f.variant_id = v.variant_id AND f.open_lines_follow
+                    ORDER BY f.version DESC
+                    LIMIT 1
+                ), 0) AS follow,
+                ARRAY(
+                    SELECT c.sku_id
+                    FROM variant_components AS c
+                    WHERE c.variant_id = v.variant_id AND c.version = n.version
+                    ORDER BY c.sku_id
+                ) AS sku_ids,
+                ARRAY(
+                    SELECT c.quantity
+                    FROM variant_components AS c
+                    WHERE c.variant_id = v.variant_id AND c.version = n.version
+                    ORDER BY c.sku_id
+                ) AS quantities
+            FROM variant_mappings AS n
+            WHERE n.variant_id = v.variant_id
+            ORDER BY n.version DESC
+            LIMIT 1
+        ) AS m
+        "#,
+        variant_ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let components = row.sku_ids.into_iter().map(SkuId).zip(row.quantities).collect();
+            let mapping =
+                Mapping { version: row.version, open_lines_follow_from: row.follow, origin: row.origin, components };
+            (row.variant_id, mapping)
+        })
+        .collect())
+}
