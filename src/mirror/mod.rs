@@ -31,19 +31,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::jobs::Job;
 use crate::lifecycle::spawn_tracked;
 
-pub mod demand;
 pub mod campaigns;
+pub mod demand;
 pub mod mapping;
 pub mod recharge;
 pub mod rows;
 pub mod settings;
 pub mod shopify;
 pub mod store;
-pub mod upstream;
 pub mod unmatched;
 pub mod upcoming;
+pub mod upstream;
 pub mod webhooks;
 
 pub use recharge::Recharge;
@@ -70,8 +71,18 @@ impl Mirror {
     ///
     /// # Errors
     /// If a setting cannot be used.
-    pub fn new(settings: Settings, _clock: &Clock) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { settings, pending: Notify::new() }))
+    pub fn new(settings: Settings, clock: &Clock) -> anyhow::Result<Arc<Self>> {
+        let (parallel, pacing) = (settings.parallel, settings.pacing);
+        let shopify = settings.shopify.as_ref().map(|shop| Shopify::new(shop, parallel, pacing, clock.clone()));
+        let recharge =
+            settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
+        Ok(Arc::new(Self {
+            shopify: shopify.transpose()?,
+            recharge: recharge.transpose()?,
+            settings,
+            pending: Notify::new(),
+            arrivals: webhooks::Arrivals::default(),
+        }))
     }
 }
 
@@ -99,22 +110,16 @@ async fn apply_orders(app: Arc<App>, stop: CancellationToken) {
         if let Err(error) = demand::apply::drain(&app, &stop).await {
             tracing::warn!(%error, "applying orders failed");
         }
-    pub fn new(settings: Settings, clock: &Clock) -> anyhow::Result<Arc<Self>> {
-        let (parallel, pacing) = (settings.parallel, settings.pacing);
-        let shopify = settings.shopify.as_ref().map(|shop| Shopify::new(shop, parallel, pacing, clock.clone()));
-        let recharge =
-            settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
-        Ok(Arc::new(Self { shopify: shopify.transpose()?, recharge: recharge.transpose()?, settings }))
-        Ok(Arc::new(Self { settings, arrivals: webhooks::Arrivals::default() }))
     }
 }
 
 /// What the mirror owes at a time. Nothing where there is nothing to copy from.
 #[must_use]
-pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
+pub fn jobs(settings: &Settings) -> Vec<Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    vec![mapping::autofill::job()]
-    webhooks::jobs(settings)
+    let mut jobs = vec![mapping::autofill::job()];
+    jobs.extend(webhooks::jobs(settings));
+    jobs
 }
