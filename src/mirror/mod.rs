@@ -27,17 +27,28 @@ use crate::clock::Clock;
 
 pub mod demand;
 pub mod mapping;
+pub mod recharge;
+pub mod refetch;
 pub mod rows;
 pub mod settings;
+pub mod shopify;
 pub mod store;
+pub mod streams;
+pub mod upstream;
 
+pub use recharge::Recharge;
 pub use settings::Settings;
+pub use shopify::Shopify;
 
 /// The parts of the mirror that handlers and jobs share.
 #[derive(Debug)]
 pub struct Mirror {
     /// What it copies from, and what it makes of orders.
     pub settings: Settings,
+    /// The shop, where there is one.
+    pub shopify: Option<Shopify>,
+    /// The Recharge account, where there is one.
+    pub recharge: Option<Recharge>,
 }
 
 impl Mirror {
@@ -45,8 +56,12 @@ impl Mirror {
     ///
     /// # Errors
     /// If a setting cannot be used.
-    pub fn new(settings: Settings, _clock: &Clock) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { settings }))
+    pub fn new(settings: Settings, clock: &Clock) -> anyhow::Result<Arc<Self>> {
+        let (parallel, pacing) = (settings.parallel, settings.pacing);
+        let shopify = settings.shopify.as_ref().map(|shop| Shopify::new(shop, parallel, pacing, clock.clone()));
+        let recharge =
+            settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
+        Ok(Arc::new(Self { shopify: shopify.transpose()?, recharge: recharge.transpose()?, settings }))
     }
 }
 
@@ -56,5 +71,5 @@ pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    Vec::new()
+    streams::jobs(settings)
 }
