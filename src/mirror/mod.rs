@@ -38,12 +38,17 @@ pub mod campaigns;
 pub mod demand;
 pub mod mapping;
 pub mod recharge;
+pub mod demand;
+pub mod mapping;
+pub mod recharge;
+pub mod refetch;
 pub mod rows;
 pub mod settings;
 pub mod shopify;
 pub mod store;
 pub mod unmatched;
 pub mod upcoming;
+pub mod streams;
 pub mod upstream;
 pub mod webhooks;
 
@@ -122,4 +127,5 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
     let mut jobs = vec![mapping::autofill::job()];
     jobs.extend(webhooks::jobs(settings));
     jobs
+    streams::jobs(settings)
 }
