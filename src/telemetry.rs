@@ -102,5 +102,8 @@ fn describe() {
     describe_gauge!("holdfast_lanes_connected", "Lanes with a working connection.");
     describe_counter!("holdfast_http_responses_total", "Responses by status class.");
     describe_counter!("holdfast_unauthorized_total", "Requests without a valid API key.");
+    describe_counter!("holdfast_webhooks_total", "Webhooks that came, by source and what became of them.");
+    describe_counter!("holdfast_webhook_attempts_total", "Attempts at stored webhooks, by source and result.");
+    describe_histogram!("holdfast_webhook_wait_seconds", "From a webhook's coming to the end of its fetch, by source.");
     describe_histogram!("holdfast_http_request_seconds", "Time to answer, by route.");
 }

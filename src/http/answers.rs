@@ -11,6 +11,7 @@ use crate::ledger::command::Command;
 use crate::ledger::outcome::{Exceeded, ExceedsShipped, Outcome, Refusal, Rule, Shortfall, Violation};
 use crate::ledger::submission::{Answer, Renderer, Scene, Submission};
 use crate::lots::view::{CountedView, LotActedView, LotView};
+use crate::mirror::demand::DemandedView;
 use crate::reservations::view::ReservationView;
 use crate::shipments::view::{ReturnView, ShipmentView};
 
@@ -49,6 +50,7 @@ impl Renderer for Answers {
             Outcome::LotActed { lot, quantity, repeated } => {
                 json(200, &LotActedView::of(catalogue, lot, *quantity, *repeated))
             }
+            Outcome::Demanded(demanded) => json(200, &DemandedView::of(catalogue, scene.pool, demanded)),
             Outcome::LotsExpired => json(200, &serde_json::json!({})),
             Outcome::Refused(refusal) => {
                 let problem = self.problem(scene, refusal);

@@ -40,7 +40,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Json<T> {
         if !content_type.is_some_and(is_json) {
             return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as application/json."));
         }
-        read(&bytes(request.into_body()).await?)
+        read(&bytes(request.into_body(), BODY_LIMIT).await?)
     }
 }
 
@@ -56,12 +56,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> OptionalFromRequest<S> for J
     }
 }
 
-async fn bytes(body: Body) -> Result<bytes::Bytes, Problem> {
-    to_bytes(body, BODY_LIMIT).await.map_err(|error| {
+/// The whole body, if it has no more than `limit` bytes.
+///
+/// # Errors
+/// `body_too_large`; `malformed_json` if it ends early.
+pub async fn bytes(body: Body, limit: usize) -> Result<bytes::Bytes, Problem> {
+    to_bytes(body, limit).await.map_err(|error| {
         let mut source = std::error::Error::source(&error);
         while let Some(inner) = source {
             if inner.is::<http_body_util::LengthLimitError>() {
-                return Problem::new(Code::BodyTooLarge, format!("The body may have {BODY_LIMIT} bytes."));
+                return Problem::new(Code::BodyTooLarge, format!("The body may have {limit} bytes."));
             }
             source = inner.source();
         }

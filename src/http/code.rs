@@ -55,6 +55,8 @@ codes! {
     IdempotencyKeyInvalid = "idempotency_key_invalid", BAD_REQUEST, false;
     /// A valid API key is required.
     Unauthorized = "unauthorized", UNAUTHORIZED, false;
+    /// The body is not signed by who it should come from.
+    InvalidSignature = "invalid_signature", UNAUTHORIZED, false;
     /// The API key lacks the scope for this.
     Forbidden = "forbidden", FORBIDDEN, false;
     /// There is nothing at this path.
@@ -89,6 +91,10 @@ codes! {
     LocationNotFound = "location_not_found", NOT_FOUND, false;
     /// There is no such campaign.
     CampaignNotFound = "campaign_not_found", NOT_FOUND, false;
+    /// Nothing is mirrored from this shop.
+    UnknownShop = "unknown_shop", NOT_FOUND, false;
+    /// There is no such webhook delivery.
+    WebhookNotFound = "webhook_not_found", NOT_FOUND, false;
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false;
     /// There are not enough units to hold.

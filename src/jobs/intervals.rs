@@ -22,7 +22,7 @@ use crate::reservations::sweeper;
 /// How often each task runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Intervals {
-    /// Looking at the clock of jobs; `None`: this instance works on no job.
+    /// Looking at the clock of jobs, and for webhooks; `None`: this instance works on neither.
     pub jobs: Option<Duration>,
     /// Closing expired holds; `None`: never on this instance.
     pub sweep: Option<Duration>,
@@ -53,6 +53,7 @@ impl Default for Intervals {
 pub fn start(app: &Arc<App>, intervals: Intervals, tracker: &TaskTracker, stop: &CancellationToken) {
     if let Some(period) = intervals.jobs {
         spawn_tracked(tracker, look_at_the_clock(Arc::clone(app), period, stop.clone()));
+        crate::mirror::webhooks::start(app, period, tracker, stop);
     }
     if let Some(period) = intervals.sweep {
         every("sweep", period, app, tracker, stop, |app| async move { sweeper::sweep(&app).await.map(drop) });

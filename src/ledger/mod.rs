@@ -15,6 +15,7 @@ pub mod batch;
 pub mod command;
 pub mod correct;
 pub mod decide;
+pub mod demand;
 pub mod entry;
 pub mod goods;
 pub mod lanes;

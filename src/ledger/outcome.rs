@@ -44,6 +44,8 @@ pub enum Outcome {
         /// Whether nothing was left to do.
         repeated: bool,
     },
+    /// An order claims what it wants.
+    Demanded(Box<Demanded>),
     /// Lots past their expiry are off sale.
     LotsExpired,
     /// Nothing was done, and why.
@@ -81,6 +83,19 @@ pub struct Returned {
     pub recorded: bool,
     /// Names of lines that had been recorded before and were sent differently this time; the first stands.
     pub differing: Vec<String>,
+}
+
+/// What became of an order's claims.
+#[derive(Debug, Clone, Default)]
+pub struct Demanded {
+    /// Whether a newer state of it was applied before, or another order has taken it over; then nothing was done.
+    pub stale: bool,
+    /// The reservation that was made for it.
+    pub made: Option<ReservationId>,
+    /// The reservation that the order names and that belongs to another order.
+    pub foreign: Option<uuid::Uuid>,
+    /// SKUs of it that are oversold now, and by how much in all.
+    pub oversold: Vec<(SkuId, i64)>,
 }
 
 /// A lot as recorded.

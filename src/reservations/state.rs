@@ -224,6 +224,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Makes it an order's, unless it is one's already.
+    pub fn mark_committed(&mut self, order_ref: &str, now: DateTime<Utc>) {
+        self.order_ref.get_or_insert_with(|| order_ref.to_owned());
+        self.committed_at.get_or_insert(now);
+    }
+
     /// Whether its held units are past their expiry, swept or not.
     #[must_use]
     pub fn has_lapsed(&self, now: DateTime<Utc>) -> bool {

@@ -28,5 +28,6 @@ mod reservations;
 mod scale;
 mod shipments;
 mod snapshots;
+mod standin;
 mod surface;
 mod upcoming;

@@ -7,11 +7,17 @@ const ANY: &[Code] = &[Unauthorized, Forbidden, InvalidParameter, Internal, Unav
 const BODY: &[Code] = &[MalformedJson, BodyTooLarge, UnsupportedMediaType, ValidationFailed];
 const KEYED: &[Code] =
     &[IdempotencyKeyRequired, IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyKeyInFlight, Busy];
+/// Of what needs no key but a signature.
+const SIGNED: &[Code] =
+    &[InvalidParameter, MalformedJson, InvalidSignature, UnknownShop, BodyTooLarge, Internal, Unavailable, Timeout];
 const EDIT: &[Code] = &[PreconditionRequired, PreconditionFailed];
 
 /// The codes of an operation; empty for one that is not listed.
 #[must_use]
 pub fn codes_of(operation: &str) -> Vec<Code> {
+    if matches!(operation, "take_shopify_webhook" | "take_recharge_webhook") {
+        return SIGNED.to_vec();
+    }
     let own: &[&[Code]] = match operation {
         "create_reservation" => &[
             BODY,
@@ -96,7 +102,9 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "put_campaign" => &[BODY, EDIT, &[CampaignNotFound, UnknownProduct]],
         "revoke_key" => &[&[KeyNotFound]],
         "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
+        "retry_webhook" => &[&[WebhookNotFound]],
         "list_jobs"
+        | "list_webhooks"
         | "list_reservations"
         | "list_lots"
         | "list_oversells"

@@ -16,12 +16,14 @@ use crate::catalog::Catalogue;
 use crate::clock::Clock;
 use crate::ids::{ClientId, PoolId, SkuId};
 use crate::ledger::decide::decide;
+use crate::ledger::demand::DemandRecord;
 use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ReturnRecord, ShipmentRecord};
 use crate::ledger::outcome::{LotRecord, Outcome};
 use crate::ledger::submission::{Answer, Render, Scene, Submission};
 use crate::ledger::world::{Changes, Due, Shelf, World};
 use crate::reservations::state::Reservation;
 
+mod demand;
 mod error;
 mod goods;
 pub mod load;
@@ -100,6 +102,7 @@ struct Loaded {
     reservations: Vec<Reservation>,
     lots: Vec<LotRecord>,
     goods: Goods,
+    demands: demand::Demands,
 }
 
 /// Lots, shipments and returns, read under the locks; empty for a batch of claims.
@@ -121,13 +124,19 @@ async fn find_claims(
     pool: PoolId,
     named: &Named,
     shipped: &[Uuid],
+    demands: &[DemandRecord],
 ) -> Result<Vec<Uuid>, BatchError> {
     let mut own = named.reservations.clone();
     own.extend(shipped);
+    own.extend(demands.iter().flat_map(|record| &record.claims));
     if !named.order_refs.is_empty() {
         own.extend(goods::shipments::find_reservations_of_orders(conn, pool, &named.order_refs).await?);
     }
     Ok(load::find_reservation_ids(conn, pool, &own, &named.references).await?)
+}
+
+async fn find_demands(conn: &mut PgConnection, pool: PoolId, named: &Named) -> sqlx::Result<Vec<DemandRecord>> {
+    if named.demands.is_empty() { Ok(Vec::new()) } else { demand::find(conn, pool, &named.demands).await }
 }
 
 async fn load(
@@ -146,7 +155,8 @@ async fn load(
     }
     let names_claims = named.names_claims() || !shipped.is_empty();
     if names_claims {
-        let ids = find_claims(conn, pool, named, &shipped).await?;
+        let known = find_demands(conn, pool, named).await?;
+        let ids = find_claims(conn, pool, named, &shipped, &known).await?;
         skus.extend(load::find_claimed_skus(conn, pool, &ids).await?);
     }
     if !named.acted.is_empty() {
@@ -164,9 +174,13 @@ async fn load(
     if under_lock.catalogue_revision > setting.catalogue.revision {
         return Err(BatchError::CatalogueBehind);
     }
-    let mut reservations = Vec::new();
+    let (mut reservations, mut demands) = (Vec::new(), demand::Demands::default());
     if names_claims {
-        let ids = find_claims(conn, pool, named, &shipped).await?;
+        let known = find_demands(conn, pool, named).await?;
+        let ids = find_claims(conn, pool, named, &shipped, &known).await?;
+        if !named.demands.is_empty() {
+            demands = demand::load(conn, pool, &named.demands, known, &ids).await?;
+        }
         reservations = load::lock_reservations(conn, pool, &ids).await?;
         check_covered(&reservations, &skus)?;
     }
@@ -188,7 +202,7 @@ async fn load(
     } else {
         Goods::default()
     };
-    Ok(Loaded { under_lock: now, answers: under_lock.answers, shelves, reservations, lots, goods })
+    Ok(Loaded { under_lock: now, answers: under_lock.answers, shelves, reservations, lots, goods, demands })
 }
 
 async fn load_goods(
@@ -322,6 +336,12 @@ fn build<'a>(catalogue: &'a Catalogue, pool: PoolId, loaded: &Loaded, due: &Hash
     }
     for lot in &loaded.lots {
         world.put_lot(lot.clone());
+    }
+    for record in &loaded.demands.records {
+        world.put_demand(record.clone());
+    }
+    for (reservation, key) in &loaded.demands.claimed_by {
+        world.put_claimed_by(*reservation, key.clone());
     }
     for (sku, due) in due {
         world.put_due(*sku, due.clone());

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::demand::DemandNames;
 use super::goods::shipments::ShipmentNames;
 use super::load;
 use crate::catalog::Catalogue;
-use crate::ids::ClientId;
-use crate::ledger::command::{Act, Command, Return, Ship};
+use crate::ids::{ClientId, SkuId};
+use crate::ledger::command::{Act, Command, Demand, Return, Ship};
 use crate::ledger::submission::Submission;
 
 /// SKUs, ids and references of a batch.
@@ -25,6 +26,7 @@ pub(super) struct Named {
     pub reservations: Vec<Uuid>,
     pub references: load::References,
     pub order_refs: Vec<String>,
+    pub demands: DemandNames,
     pub sources: Vec<String>,
     pub source_refs: Vec<String>,
     pub shipments: ShipmentNames,
@@ -58,7 +60,10 @@ impl Named {
 
     /// Whether any reservation may be looked at.
     pub fn names_claims(&self) -> bool {
-        !self.reservations.is_empty() || !self.references.names.is_empty() || !self.order_refs.is_empty()
+        !self.reservations.is_empty()
+            || !self.references.names.is_empty()
+            || !self.order_refs.is_empty()
+            || !self.demands.is_empty()
     }
 
     /// Whether what is physically there of lots must be known.
@@ -83,7 +88,11 @@ impl Named {
                 }
                 return;
             }
-            Command::Commit(commit) => return self.reservations.push(commit.id.uuid),
+            Command::Commit(commit) => {
+                self.demands.call(&commit.order_ref);
+                return self.reservations.push(commit.id.uuid);
+            }
+            Command::Demand(demand) => return self.add_demand(catalogue, demand),
             Command::Release(release) => return self.reservations.push(release.id.uuid),
             Command::Extend(extend) => return self.reservations.push(extend.id.uuid),
             Command::Expire(expire) => return self.reservations.push(expire.id.uuid),
@@ -118,6 +127,15 @@ impl Named {
         self.settles |= !matches!(command, Command::Ship(_));
     }
 
+    fn add_demand(&mut self, catalogue: &Catalogue, demand: &Demand) {
+        let tracked = |sku: &SkuId| catalogue.sku(*sku).is_some_and(|sku| sku.tracked);
+        self.shelved.extend(demand.lines.iter().map(|line| line.sku).filter(tracked).map(|sku| sku.0));
+        self.reservations.extend(demand.reservation.map(|id| id.uuid));
+        self.order_refs.push(demand.order_ref.clone());
+        self.order_refs.extend(demand.order_name.clone());
+        self.demands.apply(demand);
+    }
+
     fn add_shipment(&mut self, catalogue: &Catalogue, ship: &Ship) {
         let tracked = |code: &str| catalogue.sku_by_code(code).filter(|sku| sku.tracked).map(|sku| sku.id.0);
         self.shelved.extend(ship.lines.iter().filter_map(|line| tracked(&line.sku)));
@@ -126,7 +144,10 @@ impl Named {
         self.shipments.source_refs.push(ship.source_ref.clone());
         match (ship.reservation, &ship.order_ref) {
             (Some(id), _) => self.reservations.push(id.uuid),
-            (None, Some(order_ref)) => self.order_refs.push(order_ref.clone()),
+            (None, Some(order_ref)) => {
+                self.order_refs.push(order_ref.clone());
+                self.demands.call(order_ref);
+            }
             (None, None) => {}
         }
     }

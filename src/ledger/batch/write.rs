@@ -45,6 +45,9 @@ pub(super) async fn write_changes(
     if !changes.goods.is_empty() {
         super::goods::write::write(conn, pool, now, &changes.goods).await?;
     }
+    if !changes.demands.is_empty() {
+        super::demand::write(conn, pool, now, &changes.demands).await?;
+    }
     if !changes.oversells.is_empty() {
         super::oversells::write(conn, pool, now, &changes.oversells).await?;
     }

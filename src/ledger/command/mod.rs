@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use crate::ids::{LotId, ReservationId};
+use crate::ledger::demand::{DemandKey, DemandLine};
 
 mod goods;
 
@@ -40,6 +41,8 @@ pub enum Command {
     TransferIn(Box<TransferIn>),
     /// Lots past their expiry go off sale; from housekeeping and reads.
     ExpireLots(ExpireLots),
+    /// An order taken elsewhere claims what it wants.
+    Demand(Box<Demand>),
 }
 
 impl Command {
@@ -66,6 +69,7 @@ impl Command {
             },
             Self::TransferIn(_) => "transfer_in",
             Self::ExpireLots(_) => "expire_lots",
+            Self::Demand(_) => "demand",
         }
     }
 }
@@ -179,6 +183,31 @@ pub struct Extend {
 #[derive(Debug, Clone, Copy)]
 pub struct Expire {
     /// The reservation.
+    pub id: ReservationId,
+}
+
+/// An order taken elsewhere, as it is now: its claims are brought to what it wants. A fact: never refused for stock.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    /// Which order.
+    pub key: DemandKey,
+    /// Which state of it; an older one than was applied before does nothing.
+    pub revision: i64,
+    /// What its reservations and shipments call it.
+    pub order_ref: String,
+    /// What people call it; a checkout may have committed under this name.
+    pub order_name: Option<String>,
+    /// The reservation that the order names as its own.
+    pub reservation: Option<ReservationId>,
+    /// The same order in other systems: what it claims there is claimed here from now on.
+    pub absorbs: Vec<DemandKey>,
+    /// What its lines want in all, shipped or not, from this pool.
+    pub lines: Vec<DemandLine>,
+    /// Whether `lines` is everything: what its claims own beside that is then given up.
+    pub complete: bool,
+    /// Why units are given up, where some are.
+    pub reason: String,
+    /// The id of a reservation of its own, should one be needed.
     pub id: ReservationId,
 }
 

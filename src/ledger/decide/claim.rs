@@ -108,6 +108,70 @@ pub(super) fn post_claim(
     );
 }
 
+/// Posts held units becoming an order's.
+pub(super) fn post_commit(
+    world: &mut World<'_>,
+    client: ClientId,
+    sku: SkuId,
+    line: LineRef,
+    units: i64,
+    closes_line: bool,
+) {
+    world.post_for(
+        client,
+        sku,
+        EntryKind::Commit,
+        Posting {
+            delta: Delta { held: -units, committed: units, ..Delta::default() },
+            line: Some(line),
+            closes_line,
+            ..Posting::default()
+        },
+    );
+}
+
+/// An order takes `units` of a held line; the state is settled by the caller. It owns the reservation from its first unit
+/// on, so that giving back the rest settles to committed.
+pub(super) fn commit_units(world: &mut World<'_>, client: ClientId, order_ref: &str, id: Uuid, line: i16, units: i64) {
+    if units == 0 {
+        return;
+    }
+    let now = world.now;
+    let Some(reservation) = world.edit(id) else { return };
+    reservation.mark_committed(order_ref, now);
+    let Some(own) = reservation.lines.iter_mut().find(|own| own.line == line) else { return };
+    own.held -= units;
+    own.committed += units;
+    let (sku, tracked, closes_line) = (own.sku, own.tracked, own.held == 0);
+    if tracked {
+        post_commit(world, client, sku, LineRef { reservation: id, line }, units, closes_line);
+    }
+}
+
+/// An order gives up `units` of a line that have not shipped; the state is settled by the caller.
+pub(super) fn cancel(world: &mut World<'_>, client: ClientId, id: Uuid, line: i16, units: i64, reason: &str) {
+    if units == 0 {
+        return;
+    }
+    let Some(own) = world.edit(id).and_then(|r| r.lines.iter_mut().find(|own| own.line == line)) else { return };
+    own.committed -= units;
+    own.cancelled += units;
+    let (sku, tracked) = (own.sku, own.tracked);
+    if tracked {
+        world.post_for(
+            client,
+            sku,
+            EntryKind::Cancel,
+            Posting {
+                delta: Delta { committed: -units, ..Delta::default() },
+                line: Some(LineRef { reservation: id, line }),
+                reason: Some(reason.to_owned()),
+                ..Posting::default()
+            },
+        );
+    }
+}
+
 /// How held units go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Back {

@@ -3,16 +3,14 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-
 use super::claim::{self, Back};
+use super::demand;
 use super::release::named_lines;
-use crate::ids::{ClientId, SkuId};
-use crate::ledger::balance::Delta;
+use crate::ids::ClientId;
 use crate::ledger::command::{Commit, OnShortage, Remainder};
-use crate::ledger::entry::{EntryKind, LineRef};
+use crate::ledger::entry::LineRef;
 use crate::ledger::outcome::{Exceeded, Outcome, Refusal};
-use crate::ledger::world::{Posting, World};
+use crate::ledger::world::World;
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -> Outcome {
@@ -42,7 +40,11 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
             hint: "its units went back; make a new reservation",
         }),
     };
-    outcome.unwrap_or_else(Outcome::Refused)
+    let outcome = outcome.unwrap_or_else(Outcome::Refused);
+    if let Outcome::Current { reservation, .. } = &outcome {
+        demand::make_way(world, client, reservation.id.uuid, &commit.order_ref);
+    }
+    outcome
 }
 
 /// The hold was extended after it had expired: its units are those of the extension. An extension that has itself lapsed
@@ -123,54 +125,17 @@ fn on_time(
         .collect();
     let repeats = reservation.committed_at.is_some() && takes.iter().all(|(_, units)| *units == 0);
     for (number, units) in takes {
-        take(world, client, commit, number, units);
+        claim::commit_units(world, client, &commit.order_ref, commit.id.uuid, number, units);
     }
     if commit.remainder == Remainder::Release && !repeats {
         claim::close_held(world, client, commit.id.uuid, Back::Released, "remainder");
     }
     let now = world.now;
     if let Some(reservation) = world.edit(commit.id.uuid) {
-        mark_committed(reservation, &commit.order_ref, now);
+        reservation.mark_committed(&commit.order_ref, now);
         reservation.settle(State::Released, "released", now);
     }
     current(world, commit, false)
-}
-
-fn mark_committed(reservation: &mut Reservation, order_ref: &str, now: DateTime<Utc>) {
-    reservation.order_ref.get_or_insert_with(|| order_ref.to_owned());
-    reservation.committed_at.get_or_insert(now);
-}
-
-fn take(world: &mut World<'_>, client: ClientId, commit: &Commit, number: i16, units: i64) {
-    if units == 0 {
-        return;
-    }
-    let now = world.now;
-    let Some(reservation) = world.edit(commit.id.uuid) else { return };
-    // The order owns it from its first unit on, so that giving back the rest settles to committed.
-    mark_committed(reservation, &commit.order_ref, now);
-    let Some(own) = reservation.lines.iter_mut().find(|own| own.line == number) else { return };
-    own.held -= units;
-    own.committed += units;
-    let (sku, tracked, closes_line) = (own.sku, own.tracked, own.held == 0);
-    if tracked {
-        let line = LineRef { reservation: commit.id.uuid, line: number };
-        post_commit(world, client, sku, line, units, closes_line);
-    }
-}
-
-fn post_commit(world: &mut World<'_>, client: ClientId, sku: SkuId, line: LineRef, units: i64, closes_line: bool) {
-    world.post_for(
-        client,
-        sku,
-        EntryKind::Commit,
-        Posting {
-            delta: Delta { held: -units, committed: units, ..Delta::default() },
-            line: Some(line),
-            closes_line,
-            ..Posting::default()
-        },
-    );
 }
 
 /// The same order again: a no-op for the same quantities, a refusal for others.
@@ -279,7 +244,7 @@ fn claim_late(world: &mut World<'_>, client: ClientId, commit: &Commit, line: &L
         Some(policy) => {
             let held = Line { held: line.committed, committed: 0, ..line.clone() };
             claim::post_hold(world, client, commit.successor_id, &held, &policy);
-            post_commit(world, client, line.sku, reference, line.committed, true);
+            claim::post_commit(world, client, line.sku, reference, line.committed, true);
         }
         None => claim::post_claim(world, client, commit.successor_id, line, Some("backorder")),
     }

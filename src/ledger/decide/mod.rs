@@ -11,6 +11,7 @@ use crate::ledger::world::World;
 
 mod claim;
 mod commit;
+mod demand;
 mod extend;
 mod hold;
 mod lot_act;
@@ -39,5 +40,6 @@ pub fn decide(world: &mut World<'_>, client: ClientId, command: &Command) -> Out
         Command::TransferIn(arrival) => lot_act::transfer_in(world, client, arrival),
         // Done before anything is decided, as for every command on the SKU.
         Command::ExpireLots(_) => Outcome::LotsExpired,
+        Command::Demand(wanted) => demand::decide(world, client, wanted),
     }
 }

@@ -2,11 +2,9 @@
 
 use super::claim::{self, Back};
 use crate::ids::{ClientId, ReservationId};
-use crate::ledger::balance::Delta;
 use crate::ledger::command::{LineQuantity, ORDER_CANCELED, Release};
-use crate::ledger::entry::{EntryKind, LineRef};
 use crate::ledger::outcome::{Exceeded, Outcome, Refusal, Rule, Violation};
-use crate::ledger::world::{Posting, World};
+use crate::ledger::world::World;
 use crate::reservations::state::{Reservation, State};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, release: &Release) -> Outcome {
@@ -32,7 +30,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, release: &Release)
     let reason = release.reason.as_deref().unwrap_or("released");
     for (line, held, committed) in plan {
         claim::give_back(world, client, release.id.uuid, line, held, Back::Released, reason);
-        cancel(world, client, release.id, line, committed, reason);
+        claim::cancel(world, client, release.id.uuid, line, committed, reason);
     }
     let now = world.now;
     if let Some(reservation) = world.edit(release.id.uuid) {
@@ -87,29 +85,6 @@ pub(super) fn named_lines(reservation: &Reservation, named: &[LineQuantity]) -> 
         })
         .collect();
     if violations.is_empty() { Ok(named.to_vec()) } else { Err(Refusal::Unprocessable(violations)) }
-}
-
-fn cancel(world: &mut World<'_>, client: ClientId, id: ReservationId, line: i16, units: i64, reason: &str) {
-    if units == 0 {
-        return;
-    }
-    let Some(own) = world.edit(id.uuid).and_then(|r| r.lines.iter_mut().find(|own| own.line == line)) else { return };
-    own.committed -= units;
-    own.cancelled += units;
-    let (sku, tracked) = (own.sku, own.tracked);
-    if tracked {
-        world.post_for(
-            client,
-            sku,
-            EntryKind::Cancel,
-            Posting {
-                delta: Delta { committed: -units, ..Delta::default() },
-                line: Some(LineRef { reservation: id.uuid, line }),
-                reason: Some(reason.to_owned()),
-                ..Posting::default()
-            },
-        );
-    }
 }
 
 fn current(world: &World<'_>, id: ReservationId) -> Outcome {

@@ -51,7 +51,8 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, ship: &Ship) -> Ou
     let claims = claims(world, ship);
     let mut uncovered = Vec::new();
     for line in &new {
-        if let Some(short) = record(world, client, id, line, &claims) {
+        let names = (ship.order_ref.as_deref(), ship.reservation.map(|id| id.uuid));
+        if let Some(short) = record(world, client, id, names, line, &claims) {
             uncovered.push(short);
         }
     }
@@ -119,12 +120,19 @@ fn named_lot(world: &World<'_>, sku: SkuId, code: &str) -> Option<Uuid> {
         .map(|lot| lot.id.uuid)
 }
 
-/// Reservations whose committed units this shipment fulfils: the named one, or those of its order, oldest first.
+/// Reservations whose committed units this shipment fulfils: the named one, or those of its order, oldest first, whatever
+/// name they call it by.
 fn claims(world: &World<'_>, ship: &Ship) -> Vec<Uuid> {
     if let Some(id) = ship.reservation {
         return vec![id.uuid];
     }
-    ship.order_ref.as_deref().map(|order_ref| world.reservations_of_order(order_ref)).unwrap_or_default()
+    let Some(order_ref) = ship.order_ref.as_deref() else { return Vec::new() };
+    let mut own = world.reservations_of_order(order_ref);
+    if let Some(demand) = world.demand_called(order_ref) {
+        let more: Vec<Uuid> = demand.claims.iter().copied().filter(|claim| !own.contains(claim)).collect();
+        own.extend(more);
+    }
+    own
 }
 
 /// Records one line; the units that on hand could not cover.
@@ -132,6 +140,7 @@ fn record(
     world: &mut World<'_>,
     client: ClientId,
     shipment: Uuid,
+    names: (Option<&str>, Option<Uuid>),
     line: &ShipLine,
     claims: &[Uuid],
 ) -> Option<(SkuId, i64)> {
@@ -160,6 +169,7 @@ fn record(
         fulfilments,
         depletions: Vec::new(),
     };
+    world.note_shipped(names.0, names.1, sku, line.quantity);
     if covered > 0 {
         world.add_pending(sku, PendingUnits { lot, shipped_date: recorded.shipped_date, quantity: covered });
     }

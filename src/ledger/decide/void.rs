@@ -86,6 +86,9 @@ fn void_line(
         claim_again(world, client, claim, units, successors);
     }
     put_back(world, client, void, line, &own);
+    let shipment = world.shipment(void.id.uuid);
+    let names = (shipment.and_then(|s| s.order_ref.clone()), shipment.and_then(|s| s.reservation).map(|id| id.uuid));
+    world.note_shipped(names.0.as_deref(), names.1, line.sku, -line.quantity);
     world.void_open(line.sku, &own);
     world.change_line(&own, LineChange { voided: true, ..LineChange::default() });
     world.drop_pending(line);

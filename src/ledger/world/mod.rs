@@ -11,13 +11,16 @@ use uuid::Uuid;
 use crate::catalog::{Catalogue, Policy, Sku};
 use crate::ids::{ClientId, PoolId, ReservationId, SkuId};
 use crate::ledger::balance::{Balance, Delta};
+use crate::ledger::demand::DemandRecord;
 use crate::ledger::entry::{Entry, EntryKind, LineRef};
 use crate::ledger::goods::{GoodsChanges, LotStatus};
 use crate::ledger::outcome::LotRecord;
 use crate::reservations::state::{Origin, Reservation, State};
 
+mod demand;
 mod goods;
 
+use demand::Demands;
 use goods::Goods;
 
 /// The balance row of one SKU, locked.
@@ -91,6 +94,8 @@ pub struct Changes {
     pub lots: Vec<(LotRecord, NaiveDate)>,
     /// What happens to lots, shipments and returns.
     pub goods: GoodsChanges,
+    /// Orders taken elsewhere, as they are now.
+    pub demands: Vec<DemandRecord>,
     /// SKUs opened by a count.
     pub opened: Vec<SkuId>,
     /// SKUs that had no balance row and get one for these entries.
@@ -137,6 +142,7 @@ pub struct World<'a> {
     due: HashMap<SkuId, Due>,
     lots_by_source_ref: HashMap<(String, String), LotRecord>,
     goods: Goods,
+    demands: Demands,
     wanted: BTreeSet<SkuId>,
     changes: Changes,
 }
@@ -157,6 +163,7 @@ impl<'a> World<'a> {
             due: HashMap::new(),
             lots_by_source_ref: HashMap::new(),
             goods: Goods::default(),
+            demands: Demands::default(),
             wanted: BTreeSet::new(),
             changes: Changes::default(),
         }
@@ -235,6 +242,15 @@ impl<'a> World<'a> {
             .collect();
         own.sort_unstable_by_key(|reservation| (reservation.created_at, reservation.id));
         own.into_iter().map(|reservation| reservation.id.uuid).collect()
+    }
+
+    /// Reservations that an order under one of these names took units of, oldest first.
+    pub(super) fn claims_called(&self, record: &DemandRecord) -> Vec<Uuid> {
+        let mut own = self.reservations_of_order(&record.order_ref);
+        if let Some(name) = record.order_name.as_ref().filter(|name| **name != record.order_ref) {
+            own.extend(self.reservations_of_order(name));
+        }
+        own
     }
 
     /// Who holds a client reference now: a reservation that stands, lapsed ones excepted.
@@ -406,6 +422,7 @@ impl<'a> World<'a> {
     /// Everything to write, in a fixed order.
     #[must_use]
     pub fn into_changes(mut self) -> Changes {
+        self.changes.demands = self.changed_demands();
         for (reservation, mark) in self.reservations.into_values() {
             match mark {
                 Mark::Loaded => {}
@@ -425,3 +442,6 @@ impl<'a> World<'a> {
 
 /// The client under whose name the service itself acts (expiry).
 pub const HOUSE: ClientId = ClientId(0);
+
+/// Who the mirror is in the ledger.
+pub const MIRROR: ClientId = ClientId(-1);

@@ -1,0 +1,178 @@
+//! Works on stored deliveries: claims, fetches what they are about, writes down how it went.
+//!
+//! Several deliveries about one entity are one fetch: of a product that is sold there is a webhook for every unit. The
+//! fetch begins after all of them have come, so it sees what each of them is about. The lease only keeps two instances
+//! from asking at once; fetching twice is harmless, and so is a worker that comes back from the dead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use scoped_futures::ScopedFutureExt;
+use sqlx::PgConnection;
+
+use super::hint::Entity;
+use super::queries::{self, ClaimedRow, Ended};
+use super::view::DeliveryStatus;
+use crate::app::App;
+use crate::catalog::change::read_now;
+use crate::jobs::state::{Outcome, settle};
+use crate::jobs::{JobError, Report, Retry};
+use crate::mirror::rows::Source;
+use crate::mirror::store;
+
+/// Deliveries that are claimed at once.
+const BATCH: i64 = 200;
+/// How long a worker may take for a batch before others take it for dead: longer than the client tries a call.
+const LEASE: TimeDelta = TimeDelta::minutes(10);
+/// Eight attempts within some twenty minutes. Polls go on after that.
+const RETRY: Retry = Retry { most_failures: 8, base: Duration::from_secs(2), cap: Duration::from_mins(10) };
+
+/// Why something was not fetched.
+#[derive(Debug, Clone)]
+struct Failure {
+    /// For operators: no secrets, no data.
+    text: String,
+    /// Whether the upstream, not what was asked of it, is to blame.
+    is_transient: bool,
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Deliveries that were attempted.
+    pub attempted: usize,
+    /// Whether there may be more that are due.
+    pub was_full: bool,
+}
+
+/// Attempts what is due of a source, one batch.
+///
+/// # Errors
+/// Database errors; what was claimed comes again after its lease.
+pub async fn pass(app: &Arc<App>, source: Source) -> sqlx::Result<Passed> {
+    let claimed = store::write(&app.db, "claim_webhooks", |conn| claim(conn, app, source).scope_boxed()).await?;
+    if claimed.is_empty() {
+        return Ok(Passed::default());
+    }
+    let failures = fetch_all(app, source, &claimed).await;
+    let ended = store::write(&app.db, "end_webhooks", |conn| end(conn, app, source, &claimed, &failures).scope_boxed());
+    ended.await?;
+    Ok(Passed { attempted: claimed.len(), was_full: i64::try_from(claimed.len()).is_ok_and(|n| n >= BATCH) })
+}
+
+async fn claim(conn: &mut PgConnection, app: &App, source: Source) -> sqlx::Result<Vec<ClaimedRow>> {
+    let now = read_now(conn, &app.clock).await?;
+    queries::claim(conn, source, now, LEASE, BATCH).await
+}
+
+/// What a delivery is about.
+type Subject = (Entity, i64);
+
+fn subject_of(row: &ClaimedRow) -> Option<Subject> {
+    row.entity.as_deref().and_then(Entity::parse).zip(row.entity_id)
+}
+
+/// Fetches every entity that the deliveries are about, once. Gives what could not be fetched.
+async fn fetch_all(app: &Arc<App>, source: Source, claimed: &[ClaimedRow]) -> BTreeMap<Subject, Failure> {
+    let mut wanted: BTreeMap<Entity, BTreeSet<i64>> = BTreeMap::new();
+    for (entity, id) in claimed.iter().filter(|row| row.attempts <= RETRY.most_failures).filter_map(subject_of) {
+        wanted.entry(entity).or_default().insert(id);
+    }
+    let fetches = wanted.into_iter().map(|(entity, ids)| async move {
+        let failures = fetch(app, source, entity, ids.into_iter().collect()).await;
+        failures.into_iter().map(move |(id, failure)| ((entity, id), failure))
+    });
+    join_all(fetches).await.into_iter().flatten().collect()
+}
+
+/// Fetches entities of one kind. Where one of them is to blame, the others are fetched without it.
+async fn fetch(app: &Arc<App>, source: Source, entity: Entity, ids: Vec<i64>) -> Vec<(i64, Failure)> {
+    let (mut left, mut failures) = (vec![ids], Vec::new());
+    let mut down: Option<Failure> = None;
+    while let Some(ids) = left.pop() {
+        let fetched = match &down {
+            Some(failure) => Err(failure.clone()),
+            None => refetch(app, source, entity, &ids).await,
+        };
+        match fetched {
+            Ok(()) => {}
+            Err(failure) if failure.is_transient || ids.len() == 1 => {
+                down = Some(failure.clone()).filter(|failure| failure.is_transient);
+                failures.extend(ids.into_iter().map(|id| (id, failure.clone())));
+            }
+            Err(_) => {
+                let (some, others) = ids.split_at(ids.len() / 2);
+                left.extend([some.to_vec(), others.to_vec()]);
+            }
+        }
+    }
+    failures
+}
+
+async fn refetch(_: &Arc<App>, _: Source, _: Entity, _: &[i64]) -> Result<(), Failure> {
+    Err(Failure { text: "not there yet".to_owned(), is_transient: true })
+}
+
+/// Writes down how the attempts ended.
+async fn end(
+    conn: &mut PgConnection,
+    app: &App,
+    source: Source,
+    claimed: &[ClaimedRow],
+    failures: &BTreeMap<Subject, Failure>,
+) -> sqlx::Result<()> {
+    let now = read_now(conn, &app.clock).await?;
+    let ended: Vec<Ended> = claimed
+        .iter()
+        .map(|row| {
+            let random = crate::ids::new_uuid().as_bytes()[9];
+            settled(row, subject_of(row).and_then(|subject| failures.get(&subject)), now, random)
+        })
+        .collect();
+    queries::end(conn, source, now, &ended).await?;
+    tell(source, claimed, &ended, now);
+    Ok(())
+}
+
+/// What becomes of a delivery after an attempt. Pure.
+fn settled(row: &ClaimedRow, failure: Option<&Failure>, now: DateTime<Utc>, random: u8) -> Ended {
+    let outcome = match failure {
+        Some(failure) => Outcome::Failed(JobError::Failed(failure.text.clone())),
+        // Not tried: it ends whoever tries.
+        None if row.attempts > RETRY.most_failures => {
+            Outcome::Failed(JobError::Refused("its workers died, one after the other".to_owned()))
+        }
+        None => Outcome::Succeeded(Report::default()),
+    };
+    let settled = settle(&outcome, row.attempts - 1, RETRY, now, random);
+    Ended {
+        delivery_id: row.delivery_id.clone(),
+        attempts: row.attempts,
+        status: settled.status.into(),
+        next_attempt_at: settled.next_attempt_at,
+        error: settled.error,
+    }
+}
+
+fn tell(source: Source, claimed: &[ClaimedRow], ended: &[Ended], now: DateTime<Utc>) {
+    for (row, end) in claimed.iter().zip(ended) {
+        let result = match end.status {
+            DeliveryStatus::Failed => {
+                let error = end.error.as_deref().unwrap_or_default();
+                tracing::error!(%source, delivery = row.delivery_id, error, "a webhook was given up; polls go on");
+                "failed"
+            }
+            DeliveryStatus::Pending => "retried",
+            _ => {
+                let waited = (now - row.received_at).as_seconds_f64().max(0.0);
+                metrics::histogram!("holdfast_webhook_wait_seconds", "source" => source.as_str()).record(waited);
+                "done"
+            }
+        };
+        let labels = [("source", source.as_str()), ("result", result)];
+        metrics::counter!("holdfast_webhook_attempts_total", &labels).increment(1);
+    }
+}
