@@ -13,6 +13,7 @@ mod campaigns;
 mod catalogue;
 mod cli;
 mod crash;
+mod demand;
 mod grants;
 mod guards;
 mod hangup;

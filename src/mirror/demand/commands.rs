@@ -33,20 +33,21 @@ pub(super) async fn run(
 ) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let teller = Teller { app, key };
-    for (pool, name, at, moves) in &work.plan.sent {
-        let recorded = work.known.get(pool).and_then(|known| known.parcels.get(name));
-        let new: Vec<&Move> =
-            moves.iter().filter(|m| recorded.is_none_or(|r| !r.lines.contains(&m.move_ref))).collect();
-        if !new.is_empty() {
-            teller.ship(*pool, name, *at, &new).await?;
-        }
-    }
+    // What did not leave is on the shelf before anything else takes from it.
     for name in &work.plan.unsent {
         for (pool, known) in &work.known {
             if let Some(parcel) = known.parcels.get(name).filter(|parcel| parcel.standing) {
                 let id = ShipmentId { pool: *pool, uuid: parcel.shipment };
                 findings.extend(teller.void(id, parcel.lines.len()).await?);
             }
+        }
+    }
+    for (pool, name, at, moves) in &work.plan.sent {
+        let recorded = work.known.get(pool).and_then(|known| known.parcels.get(name));
+        let new: Vec<&Move> =
+            moves.iter().filter(|m| recorded.is_none_or(|r| !r.lines.contains(&m.move_ref))).collect();
+        if !new.is_empty() {
+            teller.ship(*pool, name, *at, &new).await?;
         }
     }
     if work.hold {
