@@ -127,7 +127,7 @@ async fn list_wanted(db: &PgPool, sku: Option<SkuId>, (from, to): (NaiveDate, Na
                 ORDER BY n.version DESC
                 LIMIT 1
             ) AS m ON true
-            LEFT JOIN skus AS s ON l.variant_id IS NULL AND s.code = l.sku AND s.status = 'active'
+            LEFT JOIN skus AS s ON m.version IS NULL AND s.code = l.sku AND s.status = 'active'
         ),
         wanted AS (
             SELECT l.date, l.owner, c.sku_id, l.quantity * c.quantity AS quantity

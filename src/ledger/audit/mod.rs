@@ -41,7 +41,7 @@ mod transfers;
 mod unique;
 
 pub use checks::{CHECKS, Check};
-pub use guards::GUARDS;
+pub use guards::expected as expected_guards;
 pub use report::{CheckResult, Finding, Report};
 
 /// How to audit.

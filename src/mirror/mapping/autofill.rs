@@ -87,6 +87,7 @@ async fn touch_matchable(app: &App, slot: &Slot) -> Result<usize, JobError> {
         let from = &after;
         let orders = store::write(&app.db, "touch_matchable", |conn| touch_page(conn, from).scope_boxed()).await?;
         touched += orders.len();
+        app.mirror.pending.notify_one();
         match orders.into_iter().last() {
             Some(last) => after = last,
             None => return Ok(touched),
@@ -112,10 +113,7 @@ async fn list_matchable(conn: &mut PgConnection, after: &OrderKey) -> sqlx::Resu
             AND p.applied_revision = p.revision
             AND (
                 EXISTS (SELECT FROM variant_mappings AS m WHERE m.variant_id = u.variant_id)
-                OR (
-                    u.variant_id IS NULL
-                    AND EXISTS (SELECT FROM skus AS s WHERE s.code = u.sku AND s.status = 'active')
-                )
+                OR EXISTS (SELECT FROM skus AS s WHERE s.code = u.sku AND s.status = 'active')
                 OR EXISTS (
                     SELECT FROM line_mappings AS l
                     WHERE l.source = u.source AND l.order_id = u.order_id AND l.line_ref = u.line_ref

@@ -150,8 +150,7 @@ async fn list_variant_mappings(
 
 /// Say what a single order line is.
 ///
-/// For custom items, which have no variant. The line must be unmatched, or mapped by itself before; what was said then is
-/// replaced.
+/// For custom items, which have no variant. It overrules the mapping of a variant, and what was said of the line before.
 #[utoipa::path(put, path = "/mirror/orders/{source}/{order_id}/lines/{line_ref}/mapping", tag = "mirror",
     request_body = NewLineMapping,
     params(

@@ -14,10 +14,16 @@ async fn orders_are_applied_again_when_their_unmatched_lines_can_be_matched() {
     skus(&app, &["OLD"]).await;
     app.client.patch("/skus/OLD", "*", &json!({"status": "retired"})).await.expect(200);
     product(&app, 1, &[(11, Some("TEA"), false), (12, Some("CUP"), false)]).await;
-    // Of TEA, of CUP, and custom items: of TEA by its code, of the retired SKU, and of nobody knows what.
-    for (id, variant, sku) in
-        [(1, Some(11), None), (2, Some(12), None), (3, None, Some("TEA")), (4, None, Some("OLD")), (5, None, None)]
-    {
+    // Of TEA, of CUP, and custom items: of TEA by its code, of the retired SKU, and of nobody knows what; and one of a
+    // variant that was deleted before it was seen.
+    for (id, variant, sku) in [
+        (1, Some(11), None),
+        (2, Some(12), None),
+        (3, None, Some("TEA")),
+        (4, None, Some("OLD")),
+        (5, None, None),
+        (7, Some(99), Some("TEA")),
+    ] {
         order_of(&app, id, variant, sku, 2).await;
         unmatched(&app, id).await;
     }
@@ -27,16 +33,20 @@ async fn orders_are_applied_again_when_their_unmatched_lines_can_be_matched() {
     let waiting = "UPDATE mirror.order_progress SET revision = 2, attempts = 3, next_attempt_at = '2099-01-01' WHERE order_id = 6";
     plant(&app, waiting).await;
     work(&app).await;
-    assert_eq!(revisions(&app).await, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2)], "there is no such SKU yet");
+    assert_eq!(
+        revisions(&app).await,
+        [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2), (7, 1)],
+        "there is no such SKU yet"
+    );
 
     skus(&app, &["TEA"]).await;
     work(&app).await;
-    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2)]);
+    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2), (7, 2)]);
     // Only once, as long as they wait.
     work(&app).await;
-    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2)]);
+    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2), (7, 2)]);
     put(&app, 12, "\"r0\"", &[("TEA", 1)], "keep").await.expect(200);
-    assert_eq!(revisions(&app).await, [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1), (6, 2)], "at once");
+    assert_eq!(revisions(&app).await, [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1), (6, 2), (7, 2)], "at once");
     app.finish().await;
 }
 
