@@ -27,12 +27,17 @@ use crate::clock::Clock;
 
 pub mod demand;
 pub mod mapping;
+pub mod recharge;
 pub mod rows;
 pub mod settings;
+pub mod shopify;
 pub mod store;
+pub mod upstream;
 pub mod webhooks;
 
+pub use recharge::Recharge;
 pub use settings::Settings;
+pub use shopify::Shopify;
 
 /// The parts of the mirror that handlers and jobs share.
 #[derive(Debug)]
@@ -41,6 +46,10 @@ pub struct Mirror {
     pub settings: Settings,
     /// Webhooks that were stored just now.
     pub arrivals: webhooks::Arrivals,
+    /// The shop, where there is one.
+    pub shopify: Option<Shopify>,
+    /// The Recharge account, where there is one.
+    pub recharge: Option<Recharge>,
 }
 
 impl Mirror {
@@ -48,8 +57,13 @@ impl Mirror {
     ///
     /// # Errors
     /// If a setting cannot be used.
-    pub fn new(settings: Settings, _clock: &Clock) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { settings, arrivals: webhooks::Arrivals::default() }))
+    pub fn new(settings: Settings, clock: &Clock) -> anyhow::Result<Arc<Self>> {
+        let (parallel, pacing) = (settings.parallel, settings.pacing);
+        let shopify = settings.shopify.as_ref().map(|shop| Shopify::new(shop, parallel, pacing, clock.clone()));
+        let recharge =
+            settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
+        let (shopify, recharge) = (shopify.transpose()?, recharge.transpose()?);
+        Ok(Arc::new(Self { settings, shopify, recharge, arrivals: webhooks::Arrivals::default() }))
     }
 }
 

@@ -27,3 +27,4 @@ mod scale;
 mod shipments;
 mod snapshots;
 mod surface;
+mod webhooks;

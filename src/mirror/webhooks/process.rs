@@ -30,6 +30,10 @@ const LEASE: TimeDelta = TimeDelta::minutes(10);
 /// Eight attempts within some twenty minutes. Polls go on after that.
 const RETRY: Retry = Retry { most_failures: 8, base: Duration::from_secs(2), cap: Duration::from_mins(10) };
 
+/// Halvings of a batch until its bad ones are found: enough for two among two hundred. What is left waits for its next
+/// attempt.
+const MOST_SPLITS: u32 = 16;
+
 /// Why something was not fetched.
 #[derive(Debug, Clone)]
 struct Failure {
@@ -88,10 +92,10 @@ async fn fetch_all(app: &Arc<App>, source: Source, claimed: &[ClaimedRow]) -> BT
     join_all(fetches).await.into_iter().flatten().collect()
 }
 
-/// Fetches entities of one kind. Where one of them is to blame, the others are fetched without it.
+/// Fetches entities of one kind. Where one of them is to blame, the others are fetched without it, within bounds.
 async fn fetch(app: &Arc<App>, source: Source, entity: Entity, ids: Vec<i64>) -> Vec<(i64, Failure)> {
     let (mut left, mut failures) = (vec![ids], Vec::new());
-    let mut down: Option<Failure> = None;
+    let (mut down, mut splits): (Option<Failure>, u32) = (None, 0);
     while let Some(ids) = left.pop() {
         let fetched = match &down {
             Some(failure) => Err(failure.clone()),
@@ -99,11 +103,12 @@ async fn fetch(app: &Arc<App>, source: Source, entity: Entity, ids: Vec<i64>) ->
         };
         match fetched {
             Ok(()) => {}
-            Err(failure) if failure.is_transient || ids.len() == 1 => {
+            Err(failure) if failure.is_transient || ids.len() == 1 || splits == MOST_SPLITS => {
                 down = Some(failure.clone()).filter(|failure| failure.is_transient);
                 failures.extend(ids.into_iter().map(|id| (id, failure.clone())));
             }
             Err(_) => {
+                splits += 1;
                 let (some, others) = ids.split_at(ids.len() / 2);
                 left.extend([some.to_vec(), others.to_vec()]);
             }
