@@ -1,5 +1,6 @@
 //! Webhooks of Shopify and Recharge: who may send them, what is kept of them, what comes of them.
 
+mod process;
 mod receive;
 
 use std::sync::Arc;
