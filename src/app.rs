@@ -186,6 +186,9 @@ pub async fn start_with_jobs(
         metrics,
     });
     jobs::start(&app, settings.intervals, &jobs, &stop_jobs);
+    if settings.intervals.jobs.is_some() {
+        mirror::start(&app, &jobs, &stop_jobs);
+    }
     Ok(Running { app, jobs, lanes: lane_tasks, stop_jobs })
 }
 

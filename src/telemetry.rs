@@ -97,6 +97,7 @@ fn describe() {
         "holdfast_projection_age_seconds",
         "Age of the oldest availability answered since the last scrape."
     );
+    describe_gauge!("holdfast_unmatched_lines", "Lines of mirrored orders that nobody has said the stock of.");
     describe_gauge!("holdfast_pool_connections", "Connections of the pool, by state.");
     describe_gauge!("holdfast_lanes_connected", "Lanes with a working connection.");
     describe_counter!("holdfast_http_responses_total", "Responses by status class.");

@@ -1,9 +1,9 @@
-//! Closing days: a day of a million shipment lines against a plain COPY of as many lot transactions, and a day after a
-//! year of closed days against the first.
+//! Closing a day: a million shipment lines against a plain COPY of as many lot transactions.
 //!
-//! The server closes, over its own API; what is timed is from its own `begun_at` to its `closed_at`. Shipments are
-//! written as SQL: taking them in is not what is measured here. After each close the account is checked: every line has
-//! its units, and lots have lost as many.
+//! The server closes, over its own API; what is timed is from its own `begun_at` to its `closed_at`. It works on no
+//! jobs: its daily close would take days before they have their lines. Shipments are written as SQL: taking them in is
+//! not what is measured here. After each close the account is checked: every line has its units, and lots have lost as
+//! many.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -16,14 +16,12 @@ use tokio::time::sleep;
 use crate::cluster::{Database, SKUS};
 use crate::cpu::{Meter, Processes};
 use crate::parts::Bench;
-use crate::report::{Sample, Subject, thousands};
-use crate::server::{self, Server};
+use crate::report::{Sample, Subject};
+use crate::server::{self, Jobs, Server};
 
 const LOTS: &str = include_str!("days.sql");
 /// Lots of each SKU.
-const LOTS_PER_SKU: u64 = 10;
-/// Days at each end of the history that are compared.
-const COMPARED: usize = 5;
+pub const LOTS_PER_SKU: u64 = 10;
 
 /// One line a shipment of four, of each SKU as many as of any other. `$1`: first line, `$2`: last, `$3`: SKUs, `$4`: day.
 const SHIPMENTS: &str = "
@@ -65,7 +63,8 @@ impl Bench {
         let date = yesterday(&mut conn).await?;
         ship(&mut conn, 0, lines, date).await?;
         conn.execute("ANALYZE").await?;
-        let (server, key) = server::start_holdfast(&database.url, self.cluster.folder(), &database.name).await?;
+        let (server, key) =
+            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, Jobs::Off).await?;
         self.cluster.settle().await?;
         let meter = Meter::start(Processes { server: server.pid(), postmaster: self.cluster.postmaster() });
         let took = close(&mut conn, &server, &key, date).await?;
@@ -76,46 +75,8 @@ impl Bench {
         self.cluster.drop(database).await
     }
 
-    /// Day after day: the last ones against the first.
-    pub async fn year(&mut self) -> anyhow::Result<()> {
-        let (days, lines) = (self.pace.days.max(2 * COMPARED as u64), SKUS);
-        let database = self.cluster.create("year").await?;
-        let mut conn = self.plant(&database, lines * days, days).await?;
-        let last = yesterday(&mut conn).await?;
-        let (server, key) = server::start_holdfast(&database.url, self.cluster.folder(), &database.name).await?;
-        let mut took = Vec::new();
-        let meter = || Meter::start(Processes { server: server.pid(), postmaster: self.cluster.postmaster() });
-        let mut meters = vec![meter()];
-        for day in 0..days {
-            let date = last - chrono::Days::new(days - 1 - day);
-            ship(&mut conn, day * lines, lines, date).await?;
-            if usize::try_from(day)? < COMPARED || day + COMPARED as u64 >= days {
-                self.cluster.settle().await?;
-            }
-            took.push(close(&mut conn, &server, &key, date).await?);
-            if usize::try_from(day)? + 1 == COMPARED {
-                meters.push(meter());
-            }
-        }
-        expect_account(&mut conn, last, lines).await?;
-        let (first, rest) = took.split_at(COMPARED);
-        let last = &rest[rest.len() - COMPARED..];
-        for (subject, took, meter) in
-            [(Subject::FirstDay, first, meters.remove(0)), (Subject::DayAfterAYear, last, meters.remove(0))]
-        {
-            self.report.record(subject, 1, sample(took, lines, meter));
-        }
-        let series: Vec<String> =
-            took.iter().step_by(took.len().div_ceil(24)).map(|one| format!("{:.0}", one.as_secs_f64() * 1e3)).collect();
-        let lines = thousands(lines as f64);
-        self.report.note(format!("{days} days of {lines} lines, ms per close: {}", series.join(" ")));
-        conn.close().await?;
-        server.stop().await?;
-        self.cluster.drop(database).await
-    }
-
     /// Lots for `lines` lines of one unit, of which the nine older ones of a SKU hold most, and a pool so many days old.
-    async fn plant(&self, database: &Database, lines: u64, days: u64) -> anyhow::Result<PgConnection> {
+    pub async fn plant(&self, database: &Database, lines: u64, days: u64) -> anyhow::Result<PgConnection> {
         let mut conn = self.cluster.connect(&database.name).await?;
         let units = (lines / SKUS / LOTS_PER_SKU).max(1);
         let script = LOTS.replace("$UNITS", &units.to_string()).replace("$AGE", &days.to_string());
@@ -124,11 +85,13 @@ impl Bench {
     }
 }
 
-async fn yesterday(conn: &mut PgConnection) -> anyhow::Result<NaiveDate> {
+/// The newest day that can be closed.
+pub async fn yesterday(conn: &mut PgConnection) -> anyhow::Result<NaiveDate> {
     Ok(sqlx::query_scalar("SELECT (now() AT TIME ZONE 'UTC')::date - 1").fetch_one(conn).await?)
 }
 
-async fn ship(conn: &mut PgConnection, first: u64, lines: u64, date: NaiveDate) -> anyhow::Result<()> {
+/// Writes shipment lines of one day, numbered from `first`.
+pub async fn ship(conn: &mut PgConnection, first: u64, lines: u64, date: NaiveDate) -> anyhow::Result<()> {
     let (first, last) = (i64::try_from(first)?, i64::try_from(first + lines)? - 1);
     conn.execute("SET session_replication_role = replica").await?;
     sqlx::query(SHIPMENTS).bind(first).bind(last).bind(date).execute(&mut *conn).await?;
@@ -138,7 +101,7 @@ async fn ship(conn: &mut PgConnection, first: u64, lines: u64, date: NaiveDate) 
 }
 
 /// Asks the server to close a day, waits until it has, and gives what it took by its own account.
-async fn close(conn: &mut PgConnection, server: &Server, key: &str, date: NaiveDate) -> anyhow::Result<Duration> {
+pub async fn close(conn: &mut PgConnection, server: &Server, key: &str, date: NaiveDate) -> anyhow::Result<Duration> {
     // Another part may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let body = serde_json::json!({ "date": date });
@@ -160,7 +123,8 @@ async fn close(conn: &mut PgConnection, server: &Server, key: &str, date: NaiveD
     }
 }
 
-async fn expect_account(conn: &mut PgConnection, date: NaiveDate, lines: u64) -> anyhow::Result<()> {
+/// Every line of the day has its units, and lots have lost as many.
+pub async fn expect_account(conn: &mut PgConnection, date: NaiveDate, lines: u64) -> anyhow::Result<()> {
     let (done, depleted, moved): (i64, i64, i64) = sqlx::query_as(ACCOUNT).bind(date).fetch_one(conn).await?;
     let lines = i64::try_from(lines)?;
     ensure!(
@@ -203,7 +167,7 @@ async fn copy(conn: &mut PgConnection, lines: u64) -> anyhow::Result<Duration> {
 }
 
 /// Of several closes: the median's rate, the median and the longest.
-fn sample(took: &[Duration], lines: u64, meter: Meter) -> Sample {
+pub fn sample(took: &[Duration], lines: u64, meter: Meter) -> Sample {
     let mut millis: Vec<f64> = took.iter().map(|took| took.as_secs_f64() * 1000.0).collect();
     millis.sort_by(f64::total_cmp);
     let median = millis[millis.len() / 2];

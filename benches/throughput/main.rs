@@ -35,6 +35,7 @@ mod script;
 mod server;
 mod wire;
 mod yardstick;
+mod year;
 
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..))]
     lines: Option<u64>,
     /// Days that are closed one after another (default 366; 20 with --quick).
-    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=1000))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(20..=1000))]
     days: Option<u64>,
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1)]

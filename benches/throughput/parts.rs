@@ -12,7 +12,7 @@ use crate::cpu::{Meter, Processes};
 use crate::fill;
 use crate::load::{self, Load, Outcome};
 use crate::report::{Report, Sample, Subject, thousands};
-use crate::server::{self, Server};
+use crate::server::{self, Jobs, Server};
 use crate::wire::{AnswerReader, Random, Request};
 use crate::yardstick::{Run, Runner};
 
@@ -233,7 +233,8 @@ impl Bench {
     }
 
     async fn reopen(&self, database: Database, expected: u64) -> anyhow::Result<Site> {
-        let (server, key) = server::start_holdfast(&database.url, self.cluster.folder(), &database.name).await?;
+        let (server, key) =
+            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, Jobs::On).await?;
         Ok(Site { database, server, key, expected })
     }
 

@@ -35,11 +35,25 @@ pub fn settings() -> Vec<String> {
         .collect()
 }
 
+/// Whether the server looks for jobs to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jobs {
+    /// As by default.
+    On,
+    /// It does only what it is asked: where days are closed by hand, its own daily close would be faster with some.
+    Off,
+}
+
 /// How the real server is started: everything that depends on its environment variables and its printed lines.
 ///
 /// # Errors
 /// It does not start; its log's end is in the error.
-pub async fn start_holdfast(database_url: &str, folder: &Path, name: &str) -> anyhow::Result<(Server, String)> {
+pub async fn start_holdfast(
+    database_url: &str,
+    folder: &Path,
+    name: &str,
+    jobs: Jobs,
+) -> anyhow::Result<(Server, String)> {
     let key_file = folder.join(format!("{name}.key"));
     // The nearest `.env` counts, and the project's own may not reconfigure what is measured.
     fs::write(folder.join(".env"), "")?;
@@ -50,6 +64,9 @@ pub async fn start_holdfast(database_url: &str, folder: &Path, name: &str) -> an
         .env_remove("HOLDFAST_MIGRATION_DATABASE_URL")
         .env("HOLDFAST_LISTEN", "127.0.0.1:0")
         .env("HOLDFAST_ADMIN_KEY_FILE", &key_file);
+    if jobs == Jobs::Off {
+        command.env("HOLDFAST_JOBS_INTERVAL_MS", "0");
+    }
     let server = Server::start(command, folder.join(format!("{name}.log"))).await?;
     // Written at the first start on a database; later ones find it.
     let key = fs::read_to_string(&key_file).with_context(|| format!("no admin key in {}", key_file.display()))?;

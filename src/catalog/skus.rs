@@ -208,6 +208,19 @@ async fn change_within(
     Ok(update_sku(conn, clock, changed, tracking_starts).await?)
 }
 
+/// Retires a SKU that is active; for callers that know it is sold no longer. False where it is retired already, or is
+/// none. Within a transaction; [`catch_up`] afterwards.
+///
+/// # Errors
+/// Database errors.
+pub async fn retire(conn: &mut PgConnection, clock: &Clock, code: &str) -> sqlx::Result<bool> {
+    let Some(current) = lock_sku(conn, code).await?.filter(|sku| sku.status == SkuStatus::Active) else {
+        return Ok(false);
+    };
+    update_sku(conn, clock, SkuView { status: SkuStatus::Retired, ..current }, false).await?;
+    Ok(true)
+}
+
 /// There is no such SKU.
 #[must_use]
 pub fn not_found(code: &str) -> Problem {

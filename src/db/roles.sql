@@ -49,7 +49,7 @@ BEGIN
     GRANT INSERT, UPDATE (quantity, unit_quantity, mapping_version), DELETE ON demand_lines TO holdfast_app;
     GRANT INSERT, UPDATE (source, order_id) ON demand_claims TO holdfast_app;
     -- What mirrored things mean, and what is linked to them.
-    GRANT INSERT ON variant_mappings, variant_components TO holdfast_app;
+    GRANT INSERT ON variant_mappings, variant_components, sku_retirements TO holdfast_app;
     GRANT INSERT, UPDATE, DELETE ON line_mappings, unmatched_lines, location_pools TO holdfast_app;
     GRANT INSERT, UPDATE, DELETE ON campaigns, campaign_products TO holdfast_app;
     -- Copies: the tables themselves refuse whoever is not the mirror.

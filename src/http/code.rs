@@ -83,6 +83,14 @@ codes! {
     RepairPlanNotFound = "repair_plan_not_found", NOT_FOUND, false;
     /// There is no such job.
     JobNotFound = "job_not_found", NOT_FOUND, false;
+    /// No such variant was copied, and no order names it.
+    VariantNotFound = "variant_not_found", NOT_FOUND, false;
+    /// The order has no such line to map.
+    OrderLineNotFound = "order_line_not_found", NOT_FOUND, false;
+    /// No such location was copied.
+    LocationNotFound = "location_not_found", NOT_FOUND, false;
+    /// There is no such campaign.
+    CampaignNotFound = "campaign_not_found", NOT_FOUND, false;
     /// Nothing is mirrored from this shop.
     UnknownShop = "unknown_shop", NOT_FOUND, false;
     /// There is no such webhook delivery.
@@ -145,6 +153,8 @@ codes! {
     UnknownPool = "unknown_pool", UNPROCESSABLE_ENTITY, false;
     /// A class is not in the catalogue.
     UnknownClass = "unknown_class", UNPROCESSABLE_ENTITY, false;
+    /// A product was never copied.
+    UnknownProduct = "unknown_product", UNPROCESSABLE_ENTITY, false;
     /// The local day has not ended yet.
     DayNotOver = "day_not_over", UNPROCESSABLE_ENTITY, false;
     /// A retired SKU takes no new holds.

@@ -1,6 +1,6 @@
 //! `ETag` and `If-Match` on what people edit (RFC 9110, section 13): the tag is the revision of the row.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 
@@ -42,6 +42,18 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         value.map(|value| Self(value.to_owned())).ok_or_else(|| {
             Problem::new(Code::PreconditionRequired, "Send If-Match with the ETag that you read, or * to overwrite.")
         })
+    }
+}
+
+/// An edit that may make what it edits: the tag may be left out.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        if parts.headers.contains_key(header::IF_MATCH) {
+            return <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some);
+        }
+        Ok(None)
     }
 }
 

@@ -42,6 +42,8 @@ pub use codes::codes_of;
         (name = "shipments", description = "What left, what came back, what does not add up"),
         (name = "snapshots", description = "The daily close"),
         (name = "reports", description = "Cost of goods and valuation"),
+        (name = "mirror", description = "Copies of Shopify and Recharge, and what they mean to stock"),
+        (name = "campaigns", description = "Webinars, influencers, promotions, and what they sold"),
         (name = "catalogue", description = "Pools, classes, SKUs"),
         (name = "keys", description = "API keys"),
         (name = "mirror", description = "What is copied from Shopify and Recharge"),
@@ -75,6 +77,10 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(keys::routes::routes())
         .merge(repair::routes::routes())
         .merge(jobs::routes::routes())
+        .merge(mirror::mapping::routes::routes())
+        .merge(mirror::unmatched::routes())
+        .merge(mirror::campaigns::routes::routes())
+        .merge(mirror::upcoming::routes())
         .merge(mirror::webhooks::routes::routes())
         .merge(health::routes())
         .split_for_parts();

@@ -32,6 +32,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPair {
     }
 }
 
+/// The three variable segments of a path, percent-decoded.
+#[derive(Debug)]
+pub struct PathThree(pub String, pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathThree {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let three: Result<Path<(String, String, String)>, PathRejection> = Path::from_request_parts(parts, state).await;
+        three.map(|Path((one, two, three))| Self(one, two, three)).map_err(|_| not_text())
+    }
+}
+
 fn not_text() -> Problem {
     Problem::listing(vec![ErrorItem::of("path", "must be percent-encoded UTF-8")])
 }

@@ -16,6 +16,7 @@ use super::pass;
 use crate::app::App;
 use crate::lifecycle::spawn_tracked;
 use crate::lots::{expiry, transfer};
+use crate::mirror::unmatched;
 use crate::reservations::sweeper;
 
 /// How often each task runs.
@@ -64,6 +65,16 @@ pub fn start(app: &Arc<App>, intervals: Intervals, tracker: &TaskTracker, stop: 
     every("catalogue", intervals.catalogue, app, tracker, stop, |app| async move {
         app.refresh_catalogue().await.map(drop)
     });
+    if app.mirror.settings.is_on() {
+        every(
+            "unmatched",
+            unmatched::COUNTED_EVERY,
+            app,
+            tracker,
+            stop,
+            |app| async move { unmatched::count(&app).await },
+        );
+    }
     every("last_use", intervals.last_use, app, tracker, stop, |app| async move { app.note_last_use().await });
 }
 

@@ -22,9 +22,19 @@
 //! upstream: the only mutations are the subscriptions of our own webhooks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::App;
 use crate::clock::Clock;
+use crate::jobs::Job;
+use crate::lifecycle::spawn_tracked;
 
+pub mod campaigns;
 pub mod demand;
 pub mod mapping;
 pub mod recharge;
@@ -32,6 +42,8 @@ pub mod rows;
 pub mod settings;
 pub mod shopify;
 pub mod store;
+pub mod unmatched;
+pub mod upcoming;
 pub mod upstream;
 pub mod webhooks;
 
@@ -44,12 +56,14 @@ pub use shopify::Shopify;
 pub struct Mirror {
     /// What it copies from, and what it makes of orders.
     pub settings: Settings,
-    /// Webhooks that were stored just now.
-    pub arrivals: webhooks::Arrivals,
+    /// Says that an order may have become pending.
+    pub pending: Notify,
     /// The shop, where there is one.
     pub shopify: Option<Shopify>,
     /// The Recharge account, where there is one.
     pub recharge: Option<Recharge>,
+    /// Webhooks that were stored just now.
+    pub arrivals: webhooks::Arrivals,
 }
 
 impl Mirror {
@@ -62,16 +76,50 @@ impl Mirror {
         let shopify = settings.shopify.as_ref().map(|shop| Shopify::new(shop, parallel, pacing, clock.clone()));
         let recharge =
             settings.recharge.as_ref().map(|account| Recharge::new(account, parallel, pacing, clock.clone()));
-        let (shopify, recharge) = (shopify.transpose()?, recharge.transpose()?);
-        Ok(Arc::new(Self { settings, shopify, recharge, arrivals: webhooks::Arrivals::default() }))
+        Ok(Arc::new(Self {
+            shopify: shopify.transpose()?,
+            recharge: recharge.transpose()?,
+            settings,
+            pending: Notify::new(),
+            arrivals: webhooks::Arrivals::default(),
+        }))
+    }
+}
+
+/// How often pending orders are looked for where nothing says that there are some: those of other instances, and those
+/// that failed before.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Starts applying orders as they become pending; stops when `stop` is cancelled.
+pub fn start(app: &Arc<App>, tracker: &TaskTracker, stop: &CancellationToken) {
+    if app.mirror.settings.is_on() {
+        spawn_tracked(tracker, apply_orders(Arc::clone(app), stop.clone()));
+    }
+}
+
+async fn apply_orders(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = app.mirror.pending.notified() => {}
+        }
+        if let Err(error) = demand::apply::drain(&app, &stop).await {
+            tracing::warn!(%error, "applying orders failed");
+        }
     }
 }
 
 /// What the mirror owes at a time. Nothing where there is nothing to copy from.
 #[must_use]
-pub fn jobs(settings: &Settings) -> Vec<crate::jobs::Job> {
+pub fn jobs(settings: &Settings) -> Vec<Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    webhooks::jobs(settings)
+    let mut jobs = vec![mapping::autofill::job()];
+    jobs.extend(webhooks::jobs(settings));
+    jobs
 }

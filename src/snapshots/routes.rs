@@ -190,7 +190,7 @@ pub(super) const FIRST_DATE: NaiveDate = NaiveDate::from_ymd_opt(1, 1, 1).expect
 pub(super) const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");
 
 /// Reads a date out of a query.
-pub(super) fn read_date(query: &mut Query, name: &str) -> Option<NaiveDate> {
+pub(crate) fn read_date(query: &mut Query, name: &str) -> Option<NaiveDate> {
     let within = |date: &NaiveDate| (FIRST_DATE..=LAST_DATE).contains(date);
     query.read(name, "a date such as 2026-11-24", |text| text.parse().ok().filter(within))
 }

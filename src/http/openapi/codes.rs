@@ -93,6 +93,13 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "apply_repair" => &[BODY, &[RepairPlanNotFound, EvidenceStale]],
         "verify_repair" => &[BODY, &[RepairPlanNotFound]],
         "get_repair_plan" | "report_repair" => &[&[RepairPlanNotFound]],
+        "get_variant" | "list_variant_mappings" => &[&[VariantNotFound]],
+        "put_variant_mapping" => &[BODY, EDIT, &[VariantNotFound, UnknownSku]],
+        "put_line_mapping" => &[BODY, &[OrderLineNotFound, UnknownSku]],
+        "put_location_pool" => &[BODY, &[LocationNotFound, UnknownPool]],
+        "delete_location_pool" => &[&[LocationNotFound]],
+        "get_campaign" | "delete_campaign" => &[&[CampaignNotFound]],
+        "put_campaign" => &[BODY, EDIT, &[CampaignNotFound, UnknownProduct]],
         "revoke_key" => &[&[KeyNotFound]],
         "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
         "retry_webhook" => &[&[WebhookNotFound]],
@@ -109,6 +116,11 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         | "list_skus"
         | "list_keys"
         | "list_snapshots"
+        | "list_variants"
+        | "list_locations"
+        | "list_unmatched_lines"
+        | "list_campaigns"
+        | "get_upcoming_demand"
         | "get_cogs_report"
         | "get_valuation_report" => &[],
         _ => return Vec::new(),

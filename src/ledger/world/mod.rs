@@ -442,3 +442,6 @@ impl<'a> World<'a> {
 
 /// The client under whose name the service itself acts (expiry).
 pub const HOUSE: ClientId = ClientId(0);
+
+/// Who the mirror is in the ledger.
+pub const MIRROR: ClientId = ClientId(-1);

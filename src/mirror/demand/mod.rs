@@ -13,7 +13,11 @@ use crate::catalog::Catalogue;
 use crate::ids::{PoolId, ReservationId};
 use crate::ledger::outcome::Demanded;
 
+pub mod apply;
+mod commands;
+pub mod load;
 pub mod plan;
+pub mod progress;
 
 /// What the ledger answers to an order's demand; between the two, not for the API.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -32,6 +32,15 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the upstream may have done what it was asked to do.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Throttled | Self::Connection | Self::StaleToken => false,
+            Self::Status(_) | Self::Code(_) | Self::Transport | Self::CutOff | Self::TimedOut => true,
+        }
+    }
+
     /// The word in metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {

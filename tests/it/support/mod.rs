@@ -2,11 +2,13 @@
 
 pub mod app;
 pub mod client;
+pub mod copies;
 pub mod db;
 pub mod goods;
 pub mod load;
 pub mod process;
 pub mod race;
+pub mod standin;
 
 pub use app::TestApp;
 pub use client::{Answer, Client};
