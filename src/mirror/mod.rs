@@ -38,10 +38,12 @@ pub mod campaigns;
 pub mod demand;
 pub mod mapping;
 pub mod recharge;
+pub mod refetch;
 pub mod rows;
 pub mod settings;
 pub mod shopify;
 pub mod store;
+pub mod streams;
 pub mod unmatched;
 pub mod upcoming;
 pub mod upstream;
@@ -120,6 +122,7 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
         return Vec::new();
     }
     let mut jobs = vec![mapping::autofill::job()];
+    jobs.extend(streams::jobs(settings));
     jobs.extend(webhooks::jobs(settings));
     jobs
 }

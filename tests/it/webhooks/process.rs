@@ -110,7 +110,9 @@ async fn an_upstream_that_is_down_delays_the_copy_and_not_the_answer() {
     assert_eq!(app.work_on_webhooks().await, sent);
     let listed = deliveries(&app, "status=pending").await;
     assert_eq!(listed.len(), sent);
-    assert!(listed.iter().all(|one| one["attempts"] == 1 && one["last_error"].as_str().is_some_and(|e| e.contains("503"))));
+    assert!(
+        listed.iter().all(|one| one["attempts"] == 1 && one["last_error"].as_str().is_some_and(|e| e.contains("503")))
+    );
 
     // Not before its time, and at most so many times.
     for attempt in 2..=8 {
@@ -180,7 +182,8 @@ async fn a_stored_delivery_wakes_its_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_subscriptions_are_made_again_and_foreign_ones_left_alone() {
     let (standin, app) =
-        start_with(|settings| Settings { webhook_base_url: Some("https://stock.example.org".to_owned()), ..settings }).await;
+        start_with(|settings| Settings { webhook_base_url: Some("https://stock.example.org".to_owned()), ..settings })
+            .await;
     let (shopify, recharge) = (app.app.mirror.shopify.as_ref().unwrap(), app.app.mirror.recharge.as_ref().unwrap());
     shopify.create_webhook_subscription("ORDERS_CREATE", "https://other.example.org/hook").await.unwrap();
     let check = async || {
@@ -188,14 +191,18 @@ async fn missing_subscriptions_are_made_again_and_foreign_ones_left_alone() {
         app.work().await;
         let listed = app.client.get("/jobs?limit=100").await.expect(200).json();
         let jobs = listed["data"].as_array().unwrap();
-        let job = jobs.iter().find(|job| job["job"] == "mirror_webhook_subscriptions" || job["name"] == "mirror_webhook_subscriptions");
+        let job = jobs
+            .iter()
+            .find(|job| job["job"] == "mirror_webhook_subscriptions" || job["name"] == "mirror_webhook_subscriptions");
         job.unwrap().clone()
     };
     check().await;
     let of_shopify = shopify.webhook_subscriptions().await.unwrap();
     assert_eq!(of_shopify.len(), 17, "{of_shopify:?}");
     let of_recharge = recharge.webhooks().await.unwrap();
-    assert!(of_recharge.iter().all(|one| one.uri == format!("https://stock.example.org/webhooks/recharge/{}", one.topic)));
+    assert!(
+        of_recharge.iter().all(|one| one.uri == format!("https://stock.example.org/webhooks/recharge/{}", one.topic))
+    );
     let topics: BTreeSet<&str> = of_recharge.iter().map(|one| one.topic.as_str()).collect();
     assert!(topics.len() > 15 && topics.len() == of_recharge.len(), "{topics:?}");
 
