@@ -85,6 +85,7 @@ pub async fn pass(app: &Arc<App>, source: Source) -> sqlx::Result<Passed> {
         return Ok(Passed::default());
     }
     let failures = fetch_all(app, source, &claimed).await;
+    app.mirror.pending.notify_one();
     let ended = store::write(&app.db, "end_webhooks", |conn| end(conn, app, source, &claimed, &failures).scope_boxed());
     ended.await?;
     Ok(Passed { attempted: claimed.len(), was_full: i64::try_from(claimed.len()).is_ok_and(|n| n >= BATCH) })

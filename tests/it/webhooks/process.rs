@@ -14,20 +14,16 @@ use serde_json::{Value, json};
 use super::deliveries;
 use crate::support::app::settings;
 use crate::support::race::eventually;
+use crate::support::standin::mirroring_with;
 use crate::support::{TestApp, db};
 
 /// A stand-in that keeps its webhooks, and a service that mirrors it and works on nothing by itself.
 async fn start() -> (StandIn, TestApp) {
-    start_with(|settings| settings).await
+    start_with(|_| {}).await
 }
 
-async fn start_with(change: impl FnOnce(Settings) -> Settings) -> (StandIn, TestApp) {
-    let clock = Clock::new();
-    let options = Options { clock: clock.clone(), webhooks: Webhooks::Collected, ..Options::default() };
-    let standin = StandIn::start(options).await.unwrap();
-    let mirror = change(standin.mirror_settings());
-    let app = TestApp::start_mirroring(Arc::new(db::fresh().await), clock, settings(), mirror).await;
-    (standin, app)
+async fn start_with(change: impl FnOnce(&mut Settings)) -> (StandIn, TestApp) {
+    mirroring_with(Options { webhooks: Webhooks::Collected, ..Options::default() }, change).await
 }
 
 /// Sends what the stand-in has to tell, the newest first and each of it twice. Gives how much it was.
@@ -191,9 +187,7 @@ async fn missing_subscriptions_are_made_again_and_foreign_ones_left_alone() {
         app.work().await;
         let listed = app.client.get("/jobs?limit=100").await.expect(200).json();
         let jobs = listed["data"].as_array().unwrap();
-        let job = jobs
-            .iter()
-            .find(|job| job["job"] == "mirror_webhook_subscriptions" || job["name"] == "mirror_webhook_subscriptions");
+        let job = jobs.iter().find(|job| job["name"] == "mirror_webhook_subscriptions");
         job.unwrap().clone()
     };
     check().await;
