@@ -166,11 +166,12 @@ async fn a_stored_delivery_wakes_its_worker() {
     rarely.intervals.jobs = Some(Duration::from_hours(1));
     let database = Arc::new(db::fresh().await);
     let app = TestApp::start_mirroring(database, clock, rarely, standin.mirror_settings()).await;
-    // The first look at everything is over.
-    eventually("it looks", async || app.app.jobs.workers.len() <= 4).await;
-    let order = order(&standin);
-    deliver(&standin, &app).await;
-    eventually("the order is there", async || unfulfilled(&app, order).await == Some(3)).await;
+    // The first may come before the only look that the clock makes; the second is told of or never seen.
+    for _ in 0..2 {
+        order(&standin);
+        deliver(&standin, &app).await;
+        eventually("all is done", async || statuses(&app).await == BTreeSet::from(["done".to_owned()])).await;
+    }
     app.stop().await;
     standin.stop().await;
 }
@@ -178,8 +179,7 @@ async fn a_stored_delivery_wakes_its_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_subscriptions_are_made_again_and_foreign_ones_left_alone() {
     let (standin, app) =
-        start_with(|settings| Settings { webhook_base_url: Some("https://stock.example.org".to_owned()), ..settings })
-            .await;
+        start_with(|settings| settings.webhook_base_url = Some("https://stock.example.org".to_owned())).await;
     let (shopify, recharge) = (app.app.mirror.shopify.as_ref().unwrap(), app.app.mirror.recharge.as_ref().unwrap());
     shopify.create_webhook_subscription("ORDERS_CREATE", "https://other.example.org/hook").await.unwrap();
     let check = async || {
