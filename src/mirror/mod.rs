@@ -49,6 +49,9 @@ pub mod store;
 pub mod unmatched;
 pub mod upcoming;
 pub mod streams;
+pub mod streams;
+pub mod unmatched;
+pub mod upcoming;
 pub mod upstream;
 pub mod webhooks;
 
@@ -125,6 +128,7 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
         return Vec::new();
     }
     let mut jobs = vec![mapping::autofill::job()];
+    jobs.extend(streams::jobs(settings));
     jobs.extend(webhooks::jobs(settings));
     jobs
     streams::jobs(settings)
