@@ -496,6 +496,7 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
 /// What may be absent; every other column is NOT NULL.
 const OPTIONAL: &[(&str, &[&str])] = &[
     ("api_keys", &["expires_at", "last_used_at", "revoked_at"]),
+    ("demands", &["absorbed_by", "order_name"]),
     ("discrepancies", &["closed_at"]),
     (
         "job_slots",

@@ -14,8 +14,24 @@ use crate::support::db;
 
 /// Few rows, rarely written, the same on every node (the slots of jobs: on one). Everything else is stock and carries
 /// its pool.
-const GLOBAL: &[&str] =
-    &["api_keys", "catalogue_revision", "classes", "clients", "job_slots", "pools", "repair_plans", "skus"];
+const GLOBAL: &[&str] = &[
+    "api_keys",
+    "campaign_products",
+    "campaigns",
+    "catalogue_revision",
+    "classes",
+    "clients",
+    "job_slots",
+    "line_mappings",
+    "location_pools",
+    "pools",
+    "repair_plans",
+    "sku_retirements",
+    "skus",
+    "unmatched_lines",
+    "variant_components",
+    "variant_mappings",
+];
 
 /// A rule, the query that finds what breaks it (`$1`: the global tables), and something that does.
 const RULES: &[(&str, &str, &str)] = &[

@@ -71,6 +71,23 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
     ),
     ("clients", Constraint, &["clients_name_length", "clients_name_unique", "clients_pkey"]),
     (
+        "demand_claims",
+        Constraint,
+        &["demand_claims_demand_exists", "demand_claims_pkey", "demand_claims_reservation_exists"],
+    ),
+    (
+        "demand_lines",
+        Constraint,
+        &[
+            "demand_lines_demand_exists",
+            "demand_lines_pkey",
+            "demand_lines_quantity_not_negative",
+            "demand_lines_unit_quantity_positive",
+        ],
+    ),
+    ("demands", Constraint, &["demands_pkey", "demands_pool_exists", "demands_revision_not_negative"]),
+    ("demands", Trigger, &["demands_never_deleted", "demands_only_forward"]),
+    (
         "depletions",
         Constraint,
         &[

@@ -36,11 +36,29 @@ pub const WORLD: &str = r"
     INSERT INTO location_pools VALUES (1, 1, 1, '2026-01-02');
     INSERT INTO sku_retirements VALUES (11, 1, '2026-01-02');
     INSERT INTO campaigns VALUES ('june', 'webinar', 'June', '2026-06-01', '2026-06-02', 1, '2026-01-02', '2026-01-02');
-    INSERT INTO campaign_products VALUES ('june', 1);";
+    INSERT INTO campaign_products VALUES ('june', 1);
+    INSERT INTO demands VALUES (1, 'shopify', '1', '1', '#1', 2, NULL, '2026-01-02');
+    INSERT INTO demand_lines VALUES (1, 'shopify', '1', '1', 11, 1, 0, 2);
+    INSERT INTO demand_claims
+    SELECT pool_id, reservation_id, 'shopify', '1' FROM reservations WHERE pool_id = 1 AND order_ref = 'order-2';";
 
 /// A guard and what it refuses; whoever tries is the mirror, but for the guards that refuse everybody else.
 #[rustfmt::skip]
 pub const CASES: &[(&str, &str)] = &[
+    ("demands_pkey", r"copy demands WHERE true WITH {}"),
+    ("demands_pool_exists", r#"copy demands WHERE true WITH {"pool_id": 9}"#),
+    ("demands_revision_not_negative", r#"copy demands WHERE true WITH {"order_id": "2", "revision": -1}"#),
+    ("demands_only_forward", "UPDATE demands SET revision = 1"),
+    ("demands_only_forward", "UPDATE demands SET absorbed_by = '7'; UPDATE demands SET absorbed_by = NULL"),
+    ("demands_never_deleted", "DELETE FROM demands WHERE order_id = 'none' OR (SELECT count(*) FROM demand_lines) = 1"),
+    ("demand_lines_pkey", r"copy demand_lines WHERE true WITH {}"),
+    ("demand_lines_demand_exists", r#"copy demand_lines WHERE true WITH {"order_id": "9"}"#),
+    ("demand_lines_unit_quantity_positive", r#"copy demand_lines WHERE true WITH {"line_ref": "2", "unit_quantity": 0}"#),
+    ("demand_lines_quantity_not_negative", r#"copy demand_lines WHERE true WITH {"line_ref": "2", "quantity": -1}"#),
+    ("demand_claims_pkey", r#"copy demand_claims WHERE true WITH {}"#),
+    ("demand_claims_demand_exists", r#"copy demand_claims WHERE true WITH {"reservation_id": "r4", "order_id": "9"}"#),
+    ("demand_claims_reservation_exists", r#"copy demand_claims WHERE true WITH {"reservation_id": "new"}"#),
+
     ("variant_mappings_pkey", r"copy variant_mappings WHERE true WITH {}"),
     ("variant_mappings_origin_known", r#"copy variant_mappings WHERE true WITH {"version": 2, "origin": "guess"}"#),
     ("variant_mappings_version_from_one", r#"copy variant_mappings WHERE true WITH {"version": 0}"#),
