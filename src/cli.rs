@@ -1,4 +1,4 @@
-//! Commands of the program: serve (the default), migrate, audit, repair, keys.
+//! Commands of the program: serve (the default), migrate, audit, repair, keys, demo.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::db::embedded::{self, Embedded};
 use crate::{db, telemetry};
 
+mod demo;
 mod keys;
 mod repair;
 mod serve;
@@ -49,6 +50,8 @@ enum Subcommands {
         #[command(subcommand)]
         command: keys::KeysCommand,
     },
+    /// Try everything without a shop: a stand-in for Shopify and Recharge, a stream of orders, and the service copying it.
+    Demo(demo::DemoArgs),
     /// Stops the private Postgres once nobody uses it.
     #[command(hide = true)]
     PgReaper {
@@ -94,6 +97,7 @@ async fn run(cli: Cli) -> ExitCode {
             Err(error) => exit(Err(error)),
         },
         Subcommands::Keys { command } => exit(keys::run(&cli.config, command).await),
+        Subcommands::Demo(args) => exit(demo::demo(&cli.config, args).await),
         Subcommands::PgReaper { .. } => ExitCode::SUCCESS,
     }
 }
@@ -117,9 +121,18 @@ struct Database {
 
 const EMBEDDED_DATABASE: &str = "holdfast";
 
+/// What is in the private database at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// What was left in it.
+    AsLeft,
+    /// Nothing: what was left in it is dropped.
+    Empty,
+}
+
 impl Database {
     async fn open(config: &Config) -> anyhow::Result<Self> {
-        let Some(url) = &config.database_url else { return Self::open_embedded(config).await };
+        let Some(url) = &config.database_url else { return Self::open_embedded(config, Begin::AsLeft).await };
         let options: PgConnectOptions = url.expose_secret().parse().context("DATABASE_URL does not parse")?;
         let migration = match &config.migration_database_url {
             Some(url) => url.expose_secret().parse().context("HOLDFAST_MIGRATION_DATABASE_URL does not parse")?,
@@ -129,8 +142,11 @@ impl Database {
     }
 
     /// The private Postgres: the service runs as a role that cannot rewrite the ledger.
-    async fn open_embedded(config: &Config) -> anyhow::Result<Self> {
+    async fn open_embedded(config: &Config, begin: Begin) -> anyhow::Result<Self> {
         let server = embedded::start(embedded::Settings::from_env(config.data_dir.join("postgres"))).await?;
+        if begin == Begin::Empty {
+            server.drop_database(EMBEDDED_DATABASE).await?;
+        }
         server.create_database(EMBEDDED_DATABASE).await?;
         let migration = server.options(EMBEDDED_DATABASE);
         db::roles::ensure_app_role(&migration).await?;

@@ -21,7 +21,7 @@ use crate::lifecycle::ShutdownSignals;
 use crate::{app, db};
 
 /// How long lanes and tasks may take to finish.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
     // Before anything that would have to be stopped.
@@ -29,7 +29,7 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
     // And before a database: who cannot listen should not start one.
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let Some(database) = open_database(config, &mut signals).await? else { return Ok(()) };
+    let Some(database) = open_database(Database::open(config), &mut signals).await? else { return Ok(()) };
     let served = with_database(config, &database, listener, &mut signals).await;
     database.close().await?;
     served
@@ -37,8 +37,10 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
 
 /// The database, or none if it was asked to stop meanwhile. A private Postgres that is being started is then awaited and
 /// stopped again: given up half-way, it would run on with nobody to stop it but its reaper.
-async fn open_database(config: &Config, signals: &mut ShutdownSignals) -> anyhow::Result<Option<Database>> {
-    let opening = Database::open(config);
+pub(super) async fn open_database(
+    opening: impl Future<Output = anyhow::Result<Database>>,
+    signals: &mut ShutdownSignals,
+) -> anyhow::Result<Option<Database>> {
     tokio::pin!(opening);
     if let Some(opened) = signals.unless_requested(&mut opening).await {
         return opened.map(Some);
@@ -111,7 +113,7 @@ async fn prepare(config: &Config, database: &Database) -> anyhow::Result<Running
 }
 
 /// Makes the first admin key, if there is none yet.
-async fn first_key(options: &PgConnectOptions) -> anyhow::Result<Option<NewKey>> {
+pub(super) async fn first_key(options: &PgConnectOptions) -> anyhow::Result<Option<NewKey>> {
     let mut conn = options.connect().await?;
     let key = NewKey::mint()?;
     let grant = Grant {

@@ -119,7 +119,7 @@ async fn an_order_that_nobody_reserved_claims_once_and_may_oversell() {
     shop.tell(&made).await;
     assert_eq!(shop.balance("TEA").await, (5, 0, 0, 7));
     let oversells = shop.app.client.get("/oversells?status=open&sku=TEA").await.expect(200).json();
-    assert_eq!(oversells["data"][0]["open_quantity"], json!(2), "{oversells}");
+    assert_eq!(oversells["data"][0]["unresolved_quantity"], json!(2), "{oversells}");
     assert_eq!(shop.findings(1001).await, ["oversold"]);
     // The same again, whatever made it pending.
     shop.tell(&made.later()).await;

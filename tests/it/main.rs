@@ -32,3 +32,4 @@ mod snapshots;
 mod standin;
 mod surface;
 mod upcoming;
+mod webhooks;

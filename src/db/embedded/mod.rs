@@ -171,6 +171,21 @@ impl Embedded {
         connection.close().await
     }
 
+    /// Drops a database if it exists; who is connected to it is disconnected.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbeddedError::CreateDatabase`] when the server refuses: there will be no empty one.
+    pub async fn drop_database(&self, name: &str) -> Result<(), EmbeddedError> {
+        let dropped = async {
+            let mut connection = self.options(MAINTENANCE_DATABASE).connect().await?;
+            let statement = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, name.replace('"', r#""""#));
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+            connection.close().await
+        };
+        dropped.await.map_err(|source| EmbeddedError::CreateDatabase { database: name.to_owned(), source })
+    }
+
     /// The cluster's own folder.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::locked;
+use crate::demo::random::Random;
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +76,12 @@ struct State {
     faults: Faults,
     /// What happens to the next requests, whatever the rate; by operation, where one is named.
     script: VecDeque<(Option<String>, Option<Fault>)>,
-    seed: u64,
+    random: Random,
 }
 
 impl Weather {
     pub(super) fn new(faults: Faults, seed: u64) -> Self {
-        Self { state: Mutex::new(State { faults, script: VecDeque::new(), seed }) }
+        Self { state: Mutex::new(State { faults, script: VecDeque::new(), random: Random::new(seed) }) }
     }
 
     pub(super) fn set(&self, faults: Faults) {
@@ -99,24 +100,8 @@ impl Weather {
         if let Some((_, fault)) = scripted.and_then(|place| state.script.remove(place)) {
             return fault;
         }
-        if state.faults.per_mille == 0
-            || state.faults.kinds.is_empty()
-            || state.random() % 1000 >= state.faults.per_mille.into()
-        {
-            return None;
-        }
-        let place = usize::try_from(state.random()).unwrap_or(usize::MAX) % state.faults.kinds.len();
-        state.faults.kinds.get(place).copied()
-    }
-}
-
-impl State {
-    /// `SplitMix64`: the same seed, the same weather.
-    fn random(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) >> 1
+        let State { faults, random, .. } = &mut *state;
+        let strikes = u32::try_from(random.below(1000)).is_ok_and(|drawn| drawn < faults.per_mille);
+        if strikes { random.one_of(&faults.kinds).copied() } else { None }
     }
 }

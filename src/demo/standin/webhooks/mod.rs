@@ -59,6 +59,15 @@ impl Delivery {
         self.headers.iter().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Where it is posted, below the address of a service that takes webhooks.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.source {
+            Source::Shopify => "/webhooks/shopify".to_owned(),
+            Source::Recharge => format!("/webhooks/recharge/{}", self.topic),
+        }
+    }
+
     pub(super) fn of(news: &News, options: &Options, now: DateTime<Utc>) -> Self {
         let body = news.body.to_string().into_bytes();
         let headers = match news.source {

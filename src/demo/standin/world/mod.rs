@@ -19,10 +19,11 @@ mod refunds;
 pub use fulfilments::{Fulfilment, FulfilmentLine};
 pub use orders::{Group, Line, NewLine, NewOrder, Order};
 pub use products::{Destroyed, Location, Product, Variant};
-pub use recharge::{Charge, Customer, Item, RechargeOrder, RechargeWorld, Subscribed, Subscription};
+pub use recharge::{Charge, Customer, Item, RechargeOrder, Subscribed, Subscription};
 pub use refunds::{Back, Refund, RefundLine, Restock};
 
 use super::webhooks::news::{News, Newsroom};
+use recharge::RechargeWorld;
 
 /// Something was named that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +90,8 @@ impl World {
     }
 
     /// Now, as upstreams write it down: to the second.
-    pub(super) fn now(&self) -> DateTime<Utc> {
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
         self.clock.local_now().trunc_subsecs(0)
     }
 

@@ -234,6 +234,12 @@ impl World {
         self.orders.get(&id).ok_or(Missing { kind: "order", id })
     }
 
+    /// How many orders there are.
+    #[must_use]
+    pub fn order_count(&self) -> usize {
+        self.orders.len()
+    }
+
     /// Ids of all orders.
     #[must_use]
     pub fn order_ids(&self) -> Vec<i64> {

@@ -134,10 +134,26 @@ pub struct Subscribed {
 }
 
 impl World {
-    /// The Recharge account as it is.
+    /// A charge as it is.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn charge(&self, id: i64) -> Result<&Charge, Missing> {
+        self.recharge.charges.get(&id).ok_or(Missing { kind: "charge", id })
+    }
+
+    /// An order of Recharge as it is.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn recharge_order(&self, id: i64) -> Result<&RechargeOrder, Missing> {
+        self.recharge.orders.get(&id).ok_or(Missing { kind: "Recharge order", id })
+    }
+
+    /// The charge that was made last.
     #[must_use]
-    pub fn recharge(&self) -> &RechargeWorld {
-        &self.recharge
+    pub fn newest_charge(&self) -> Option<i64> {
+        self.recharge.charges.keys().next_back().copied()
     }
 
     /// A new customer subscribes to a variant, every thirty days, first charged on this date.
