@@ -89,7 +89,8 @@ const DENIED: &[&str] = &[
     "TRUNCATE mirror.orders",
     "DROP TABLE mirror.orders",
     "ALTER TABLE mirror.orders DISABLE TRIGGER ALL",
-    "CREATE OR REPLACE FUNCTION mirror.refuse_other_writers() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE OR REPLACE FUNCTION mirror.refuse_other_writers() RETURNS trigger LANGUAGE plpgsql \
+     AS 'BEGIN RETURN NULL; END'",
     "ALTER TABLE stock DROP CONSTRAINT stock_quantities_not_negative",
     "ALTER TABLE stock_entries DISABLE TRIGGER ALL",
     "DROP TABLE stock_entries",

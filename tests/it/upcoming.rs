@@ -48,7 +48,8 @@ fn lines_of(owner: &str, id: i64, lines: &[(Option<i64>, Option<&str>, i64)]) ->
         let variant = variant.map_or("NULL".to_owned(), |id| id.to_string());
         let sku = sku.map_or("NULL".to_owned(), |sku| format!("'{sku}'"));
         format!(
-            "INSERT INTO mirror.recharge_lines VALUES ('{owner}', {id}, {n}, {variant}, NULL, {sku}, 'T', {quantity}, NULL);"
+            "INSERT INTO mirror.recharge_lines \
+             VALUES ('{owner}', {id}, {n}, {variant}, NULL, {sku}, 'T', {quantity}, NULL);"
         )
     };
     lines.iter().enumerate().map(row).collect()

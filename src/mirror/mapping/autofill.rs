@@ -3,8 +3,9 @@
 //! Only the first version is ever made here. A mapped variant keeps its mapping when its code changes upstream, and a
 //! retired SKU takes no new variants: whether what has its code now is the same thing is for an operator to say.
 //!
-//! Every pass also has orders applied again whose unmatched lines could be matched by now. It goes by what is there, not
-//! by what it has just done itself, so a line that was written down while its mapping was made is found a minute later.
+//! Every pass also has orders applied again whose unmatched lines could be matched by now. It goes by what is there,
+//! not by what it has just done itself, so a line that was written down while its mapping was made is found a minute
+//! later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,8 +102,8 @@ async fn touch_page(conn: &mut PgConnection, after: &OrderKey) -> sqlx::Result<V
     Ok(orders)
 }
 
-/// Orders with a line that is unmatched though something says now what it is. One that waits to be applied anyway is left
-/// alone: touching it would undo its pauses between attempts.
+/// Orders with a line that is unmatched though something says now what it is. One that waits to be applied anyway is
+/// left alone: touching it would undo its pauses between attempts.
 async fn list_matchable(conn: &mut PgConnection, after: &OrderKey) -> sqlx::Result<Vec<OrderKey>> {
     let rows = sqlx::query!(
         r#"

@@ -1,5 +1,5 @@
-//! An operator says what a single order line is: a custom item has no variant that could be mapped. It overrules whatever
-//! else says what the line is.
+//! An operator says what a single order line is: a custom item has no variant that could be mapped. It overrules
+//! whatever else says what the line is.
 
 use std::sync::Arc;
 
