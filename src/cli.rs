@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Subcommands::Serve) {
-        Subcommands::Serve => exit(serve::serve(&cli.config).await),
+        Subcommands::Serve => exit(Box::pin(serve::serve(&cli.config)).await),
         Subcommands::Migrate => exit(migrate(&cli.config).await),
         Subcommands::Audit { json } => match audit(&cli.config, json).await {
             Ok(clean) => ExitCode::from(u8::from(!clean)),
@@ -97,7 +97,7 @@ async fn run(cli: Cli) -> ExitCode {
             Err(error) => exit(Err(error)),
         },
         Subcommands::Keys { command } => exit(keys::run(&cli.config, command).await),
-        Subcommands::Demo(args) => exit(demo::demo(&cli.config, args).await),
+        Subcommands::Demo(args) => exit(Box::pin(demo::demo(&cli.config, args)).await),
         Subcommands::PgReaper { .. } => ExitCode::SUCCESS,
     }
 }

@@ -123,7 +123,7 @@ impl Site {
     /// What a day begins with: a lot of each SKU where the day before used one up, and the lines that ship.
     async fn fill(&mut self, day: u64, days: u64, date: NaiveDate) -> anyhow::Result<()> {
         let units = days / LOTS_PER_SKU;
-        if day > 0 && day % units == 0 {
+        if day > 0 && day.is_multiple_of(units) {
             sqlx::query(LOTS).bind(date).bind(i64::try_from(units)?).execute(&mut self.conn).await?;
         }
         ship(&mut self.conn, day * LINES, LINES, date).await

@@ -90,7 +90,7 @@ async fn prepare(
     };
     let running = app::start_mirroring(database.options.clone(), clock, config.settings(), settings).await?;
     let key = serve::first_key(&database.migration).await?.context("the demo's database is not empty")?;
-    Ok((demo, running, key.token.to_string()))
+    Ok((demo, running, key.token.clone()))
 }
 
 /// Serves until the demonstration ends, is asked to stop, or its time is over.

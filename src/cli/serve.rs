@@ -30,7 +30,7 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let Some(database) = open_database(Database::open(config), &mut signals).await? else { return Ok(()) };
-    let served = with_database(config, &database, listener, &mut signals).await;
+    let served = Box::pin(with_database(config, &database, listener, &mut signals)).await;
     database.close().await?;
     served
 }

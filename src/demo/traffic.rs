@@ -61,9 +61,9 @@ impl<'s> Traffic<'s> {
         let paid = order.paid;
         let made = world.create_order(order)?;
         if paid {
-            self.open.push(made)
+            self.open.push(made);
         } else {
-            self.unpaid.push(made)
+            self.unpaid.push(made);
         }
         Ok(())
     }
@@ -86,9 +86,9 @@ impl<'s> Traffic<'s> {
         }
         let left = world.order(order)?.fulfilment_status() != "FULFILLED";
         if left {
-            self.open.push(order)
+            self.open.push(order);
         } else {
-            self.sent.push(order)
+            self.sent.push(order);
         }
         Ok(())
     }

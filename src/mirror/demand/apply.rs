@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Failure};
-use super::load::{self, Copied, Known, Pinned};
+use super::load::{self, Copied, End, Known, Pinned};
 use super::plan::{Finding, Meaning, Order, Plan, Standing};
 use super::progress::{self, Done, Taken};
 use crate::app::App;
@@ -109,6 +109,9 @@ pub(super) struct Work {
     pub known: HashMap<PoolId, Known>,
 }
 
+/// A reservation that is called like an order, and whether it is a hold that was made for it.
+type Called = (PoolId, ReservationId, bool);
+
 /// Everything that is read for a pass.
 struct Context<'a> {
     settings: &'a Settings,
@@ -118,7 +121,7 @@ struct Context<'a> {
     meanings: HashMap<(Source, i64), HashMap<String, Meaning>>,
     known: HashMap<PoolId, Known>,
     /// Reservations that are called like an order, and holds that were made for it.
-    called: HashMap<(Source, i64), Vec<(PoolId, ReservationId, bool)>>,
+    called: HashMap<(Source, i64), Vec<Called>>,
     links: HashMap<i64, Vec<i64>>,
     default_pool: Option<PoolId>,
 }
@@ -224,8 +227,12 @@ impl Context<'_> {
         let reservation = hint.filter(|id| id.pool == home).or(held);
         // An order of which nothing is claimed and nothing is wanted leaves no trace in the ledger.
         let concerned = wants || is_known || reservation.is_some() || !called.is_empty() || !absorbs.is_empty();
-        let claims =
-            concerned && !matches!(standing, Standing::Ignored) && !(standing == Standing::Waiting && !is_known);
+        let may_claim = match standing {
+            Standing::Ignored => false,
+            Standing::Waiting => is_known,
+            _ => true,
+        };
+        let claims = concerned && may_claim;
         Some(Work {
             lines: copied.lines.iter().map(|line| (line.line_ref.clone(), line.clone())).collect(),
             name: copied.name.clone(),
@@ -286,9 +293,9 @@ impl Context<'_> {
         let began_at = self.began_at.get(&source).copied().unwrap_or(DateTime::<Utc>::MIN_UTC);
         let standing = match () {
             () if copied.test && test == OrderPolicy::Ignore => Standing::Ignored,
-            () if copied.deleted => Standing::Deleted,
-            () if copied.cancelled => Standing::Cancelled,
-            () if copied.closed => Standing::Closed,
+            () if copied.end == Some(End::Deleted) => Standing::Deleted,
+            () if copied.end == Some(End::Cancelled) => Standing::Cancelled,
+            () if copied.end == Some(End::Closed) => Standing::Closed,
             // Recharge does not tell what was sent: what was processed before the mirror began is taken for sent.
             () if source == Source::Recharge && copied.processed_at.is_none_or(|at| at < began_at) => Standing::Closed,
             () if !copied.paid && unpaid == OrderPolicy::Ignore => Standing::Waiting,

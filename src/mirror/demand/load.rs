@@ -21,12 +21,8 @@ pub struct Copied {
     pub test: bool,
     /// Whether it is paid for, or may be taken for it.
     pub paid: bool,
-    /// Whether it was cancelled.
-    pub cancelled: bool,
-    /// Whether it was archived.
-    pub closed: bool,
-    /// Whether the upstream no longer has it.
-    pub deleted: bool,
+    /// Whether anything more is to be sent.
+    pub end: Option<End>,
     /// When it was made in the shop.
     pub processed_at: Option<DateTime<Utc>>,
     /// Attribute of the storefront: its reservation.
@@ -41,6 +37,28 @@ pub struct Copied {
     pub parcels: Vec<Parcel>,
     /// What came back.
     pub restocks: Vec<Restock>,
+}
+
+/// Why nothing more of an order is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The upstream no longer has it.
+    Deleted,
+    /// It was cancelled.
+    Cancelled,
+    /// It was archived.
+    Closed,
+}
+
+impl End {
+    fn of(deleted: bool, cancelled: bool, closed: bool) -> Option<Self> {
+        match (deleted, cancelled, closed) {
+            (true, ..) => Some(Self::Deleted),
+            (_, true, _) => Some(Self::Cancelled),
+            (_, _, true) => Some(Self::Closed),
+            _ => None,
+        }
+    }
 }
 
 /// States of money in which an order may come to nothing. A word not known yet is taken for paid.
@@ -72,9 +90,7 @@ pub async fn find_shopify(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<
                 name: Some(row.name),
                 test: row.test,
                 paid: is_paid(row.financial_status.as_deref()),
-                cancelled: row.cancelled_at.is_some(),
-                closed: row.closed_at.is_some(),
-                deleted: row.deleted_at.is_some(),
+                end: End::of(row.deleted_at.is_some(), row.cancelled_at.is_some(), row.closed_at.is_some()),
                 processed_at: row.processed_at,
                 reservation_id: row.reservation_id,
                 pool_code: row.pool_code,
@@ -212,9 +228,7 @@ pub async fn find_recharge(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result
                 name: None,
                 test: false,
                 paid: true,
-                cancelled: row.status != "success",
-                closed: false,
-                deleted: row.deleted_at.is_some(),
+                end: End::of(row.deleted_at.is_some(), row.status != "success", false),
                 processed_at: row.processed_at,
                 reservation_id: None,
                 pool_code: None,
@@ -285,6 +299,9 @@ pub async fn find_copied(conn: &mut PgConnection, shopify: &[i64]) -> sqlx::Resu
 
 /// What a line said it was when it claimed first: SKU, units of it, version of the mapping.
 pub type Pinned = HashMap<(Source, i64, String), Vec<(SkuId, i32, i32)>>;
+
+/// Orders as copied, by source and id.
+pub type Orders = HashMap<(Source, i64), Copied>;
 
 /// What the ledger knows of orders in one pool.
 #[derive(Debug, Default)]
@@ -450,7 +467,7 @@ async fn put_recorded_refunds(
 pub async fn find_meanings(
     conn: &mut PgConnection,
     catalogue: &Catalogue,
-    orders: &HashMap<(Source, i64), Copied>,
+    orders: &Orders,
     pinned: &Pinned,
 ) -> sqlx::Result<HashMap<(Source, i64), HashMap<String, Meaning>>> {
     let mut variants: Vec<i64> =
@@ -493,7 +510,7 @@ fn by_code(catalogue: &Catalogue, line: &Line) -> Option<Meaning> {
 
 async fn find_line_mappings(
     conn: &mut PgConnection,
-    orders: &HashMap<(Source, i64), Copied>,
+    orders: &Orders,
 ) -> sqlx::Result<HashMap<(Source, i64, String), Vec<(SkuId, i32)>>> {
     let sources: Vec<String> = orders.keys().map(|(source, _)| source.as_str().to_owned()).collect();
     let ids: Vec<i64> = orders.keys().map(|(_, id)| *id).collect();

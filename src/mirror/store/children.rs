@@ -120,6 +120,7 @@ async fn replace_lines(conn: &mut PgConnection, ids: &[i64], lines: &[Child<'_, 
     if lines.is_empty() {
         return Ok(());
     }
+    // What was bought stays known after its product is deleted, when the upstream no longer says it.
     sqlx::query!(
         r#"
         INSERT INTO mirror.order_lines AS stored (
@@ -132,7 +133,9 @@ async fn replace_lines(conn: &mut PgConnection, ids: &[i64], lines: &[Child<'_, 
             $9::bigint[], $10::bigint[], $11::boolean[], $12::boolean[], $13::text[]
         )
         ON CONFLICT (order_id, line_id) DO UPDATE
-        SET position = excluded.position, variant_id = excluded.variant_id, product_id = excluded.product_id,
+        SET position = excluded.position,
+            variant_id = COALESCE(excluded.variant_id, stored.variant_id),
+            product_id = COALESCE(excluded.product_id, stored.product_id),
             sku = excluded.sku, title = excluded.title, quantity = excluded.quantity,
             current_quantity = excluded.current_quantity, unfulfilled_quantity = excluded.unfulfilled_quantity,
             requires_shipping = excluded.requires_shipping, gift_card = excluded.gift_card, group_id = excluded.group_id

@@ -23,7 +23,7 @@ fn beginning() -> DateTime<Utc> {
 /// of one after one another. Streams that are done cost one read.
 pub async fn run(app: &Arc<App>, stop: &CancellationToken, tell: Tell<'_>) -> Tally {
     let of = |source| run_source(app, source, stop, tell);
-    let (shopify, recharge) = join(of(Source::Shopify), of(Source::Recharge)).await;
+    let (shopify, recharge) = Box::pin(join(of(Source::Shopify), of(Source::Recharge))).await;
     shopify.join(recharge)
 }
 

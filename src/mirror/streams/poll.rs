@@ -16,7 +16,7 @@ use crate::mirror::store;
 /// Looks once at every stream that is past its backfill; the upstreams side by side.
 pub async fn run(app: &Arc<App>, stop: &CancellationToken) -> Tally {
     let of = |source| run_source(app, source, stop);
-    let (shopify, recharge) = join(of(Source::Shopify), of(Source::Recharge)).await;
+    let (shopify, recharge) = Box::pin(join(of(Source::Shopify), of(Source::Recharge))).await;
     shopify.join(recharge)
 }
 

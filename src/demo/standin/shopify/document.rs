@@ -20,7 +20,7 @@ static PARSED: LazyLock<Result<Valid<Schema>, String>> =
 
 /// The schema, parsed.
 pub(super) fn schema() -> Result<&'static Valid<Schema>, Failure> {
-    PARSED.as_ref().map_err(|error| Failure::internal(error))
+    PARSED.as_ref().map_err(Failure::internal)
 }
 
 /// One operation, ready to be answered.

@@ -13,7 +13,7 @@ pub(super) fn field<'w>(thing: Thing<'w>, name: &str) -> Answer<'w> {
     match (thing, name) {
         (Thing::Money(amount), "shopMoney" | "presentmentMoney") => Answer::One(Thing::MoneyIn(amount)),
         (Thing::MoneyIn(amount), "amount") => Answer::Amount(amount),
-        (Thing::MoneyIn(_), "currencyCode") | (Thing::Shop(_), "currencyCode") => Answer::Text("USD"),
+        (Thing::MoneyIn(_) | Thing::Shop(_), "currencyCode") => Answer::Text("USD"),
         (Thing::Attribute(key, _), "key") => Answer::Text(key),
         (Thing::Attribute(_, value), "value") => Answer::Text(value),
         (Thing::Count(count), "count") => Answer::Number(i64::try_from(count).unwrap_or(i64::MAX)),
