@@ -74,7 +74,7 @@ impl Demo {
         report.greet(base, key);
         let mut traffic = Traffic::new(&self.shop, self.pace.seed);
         let mut happens = tokio::time::interval(Duration::from_secs(1) / self.pace.per_second.max(1));
-        let reports = tokio::time::interval(REPORT_EVERY);
+        let mut reports = tokio::time::interval(REPORT_EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
