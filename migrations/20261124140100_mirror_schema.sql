@@ -264,6 +264,7 @@ CREATE TABLE mirror.order_progress (
     pool_id bigint,
     attempts integer NOT NULL,
     next_attempt_at timestamptz NOT NULL,
+    leased_until timestamptz,
     last_error text,
     findings jsonb,
     applied_at timestamptz,
@@ -274,6 +275,7 @@ CREATE TABLE mirror.order_progress (
 CREATE INDEX order_progress_pending ON mirror.order_progress (next_attempt_at, source, order_id)
 WHERE applied_revision < revision;
 COMMENT ON COLUMN mirror.order_progress.pool_id IS 'The pool its claims are in, once chosen.';
+COMMENT ON COLUMN mirror.order_progress.leased_until IS 'Until then one instance works on it. A change meanwhile waits: two states of an order are never applied at once.';
 COMMENT ON COLUMN mirror.order_progress.findings IS 'What an operator should know about it: a list of {code, detail}.';
 
 -- Where each stream of copies stands.

@@ -82,6 +82,16 @@ pub struct MirrorConfig {
     #[arg(long, env = "HOLDFAST_WEBHOOK_BASE_URL")]
     pub webhook_base_url: Option<String>,
 
+    /// How often Shopify and Recharge are asked what has changed, in seconds.
+    #[arg(long, env = "HOLDFAST_MIRROR_POLL_SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(5..=3600))]
+    pub mirror_poll_seconds: u16,
+
+    /// How long a change is left to settle before it is looked for, in seconds: their searches trail their writes.
+    #[arg(long, env = "HOLDFAST_MIRROR_SETTLE_SECONDS", default_value_t = 60,
+        value_parser = clap::value_parser!(u16).range(..=3600))]
+    pub mirror_settle_seconds: u16,
+
     /// Requests to Shopify and to Recharge at a time.
     #[arg(long, env = "HOLDFAST_MIRROR_PARALLEL", default_value_t = 4,
         value_parser = clap::value_parser!(u16).range(1..=32))]
@@ -109,6 +119,8 @@ impl MirrorConfig {
             since: self.mirror_since,
             backfill_from: self.mirror_backfill_from,
             webhook_base_url: self.webhook_base_url.clone(),
+            poll_interval: Duration::from_secs(self.mirror_poll_seconds.into()),
+            settle: Duration::from_secs(self.mirror_settle_seconds.into()),
             parallel: self.mirror_parallel.into(),
             pacing: true,
         })

@@ -38,10 +38,12 @@ pub mod campaigns;
 pub mod demand;
 pub mod mapping;
 pub mod recharge;
+pub mod refetch;
 pub mod rows;
 pub mod settings;
 pub mod shopify;
 pub mod store;
+pub mod streams;
 pub mod unmatched;
 pub mod upcoming;
 pub mod upstream;
@@ -119,7 +121,8 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
     if !settings.is_on() {
         return Vec::new();
     }
-    let mut jobs = vec![mapping::autofill::job()];
+    let mut jobs = streams::jobs(settings);
+    jobs.push(mapping::autofill::job());
     jobs.extend(webhooks::jobs(settings));
     jobs
 }

@@ -28,6 +28,10 @@ pub struct Settings {
     pub backfill_from: Option<DateTime<Utc>>,
     /// Where upstreams reach this service; set: webhook subscriptions are checked hourly and made again where missing.
     pub webhook_base_url: Option<String>,
+    /// How often upstreams are asked what has changed; whole seconds.
+    pub poll_interval: Duration,
+    /// How long a change is left to settle before it is looked for: an upstream's search trails its writes.
+    pub settle: Duration,
     /// Requests to an upstream at a time.
     pub parallel: usize,
     /// Whether requests keep to the upstreams' published rates; only off against a stand-in.
@@ -96,6 +100,8 @@ impl Default for Settings {
             since: None,
             backfill_from: None,
             webhook_base_url: None,
+            poll_interval: Duration::from_secs(30),
+            settle: Duration::from_mins(1),
             parallel: 4,
             pacing: true,
         }

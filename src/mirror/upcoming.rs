@@ -127,7 +127,7 @@ async fn list_wanted(db: &PgPool, sku: Option<SkuId>, (from, to): (NaiveDate, Na
                 ORDER BY n.version DESC
                 LIMIT 1
             ) AS m ON true
-            LEFT JOIN skus AS s ON l.variant_id IS NULL AND s.code = l.sku AND s.status = 'active'
+            LEFT JOIN skus AS s ON m.version IS NULL AND s.code = l.sku AND s.status = 'active'
         ),
         wanted AS (
             SELECT l.date, l.owner, c.sku_id, l.quantity * c.quantity AS quantity
@@ -184,12 +184,12 @@ async fn today(app: &App, catalogue: &Catalogue) -> Result<NaiveDate, Problem> {
 
 /// What subscriptions will want, by day and SKU.
 ///
-/// Queued charges and queued prepaid orders that no order of the shop has come of. It claims nothing. Kits count as their
-/// components.
+/// Queued charges and queued prepaid orders that no order of the shop has come of. It claims nothing. Kits count as
+/// their components.
 #[utoipa::path(get, path = "/demand/upcoming", tag = "mirror",
     params(("sku" = Option<String>, Query, description = "Only this SKU; unmapped lines are counted all the same"),
         ("from" = Option<String>, Query, description = "First day, YYYY-MM-DD; today if left out"),
-        ("to" = Option<String>, Query, description = "Last day, YYYY-MM-DD; 30 days later if left out, at most 366 days"),
+        ("to" = Option<String>, Query, description = "Last day, YYYY-MM-DD; 30 days later if left out; 366 at most"),
         ("format" = Option<String>, Query, description = "json or csv; otherwise as Accept says")),
     responses((status = 200, description = "Units by day and SKU",
         content((UpcomingDemand = "application/json"), (String = "text/csv")))))]

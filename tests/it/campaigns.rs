@@ -80,7 +80,8 @@ async fn what_is_wrong_with_a_campaign_is_listed_at_once_and_nothing_of_it_is_ke
     assert_eq!(column(&json!({"data": read.at("/products")}), "product_id"), [1]);
     put(&app, "july", None, &webinar(&[7])).await.refused(422, "unknown_product");
     app.client.get("/campaigns/july").await.refused(404, "campaign_not_found");
-    let odd = json!({"kind": "party", "name": "", "starts_at": "2026-06-02T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z",
+    let odd = json!({"kind": "party", "name": "", "starts_at": "2026-06-02T00:00:00Z",
+        "ends_at": "2026-06-02T00:00:00Z",
         "product_ids": ["1"], "bogus": 1});
     let broken = ["/bogus", "/ends_at", "/kind", "/name", "/product_ids/0"];
     assert_eq!(put(&app, "july", None, &odd).await.refused(422, "validation_failed").broken(), broken);

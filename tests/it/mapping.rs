@@ -11,6 +11,7 @@ use crate::support::app::settings;
 use crate::support::copies::{Line, apply_all, column, order, plant, product, revisions, unmatched};
 use crate::support::{Answer, TestApp, db};
 
+mod applied;
 mod lines;
 
 /// The service with the job of mappings alone.

@@ -14,8 +14,24 @@ use crate::support::db;
 
 /// Few rows, rarely written, the same on every node (the slots of jobs: on one). Everything else is stock and carries
 /// its pool.
-const GLOBAL: &[&str] =
-    &["api_keys", "catalogue_revision", "classes", "clients", "job_slots", "pools", "repair_plans", "skus"];
+const GLOBAL: &[&str] = &[
+    "api_keys",
+    "campaign_products",
+    "campaigns",
+    "catalogue_revision",
+    "classes",
+    "clients",
+    "job_slots",
+    "line_mappings",
+    "location_pools",
+    "pools",
+    "repair_plans",
+    "sku_retirements",
+    "skus",
+    "unmatched_lines",
+    "variant_components",
+    "variant_mappings",
+];
 
 /// A rule, the query that finds what breaks it (`$1`: the global tables), and something that does.
 const RULES: &[(&str, &str, &str)] = &[
@@ -202,11 +218,11 @@ async fn partition(conn: &mut PgConnection, tables: &BTreeSet<String>) {
     let sql = "
         SELECT format('ALTER TABLE sharded.%I ADD CONSTRAINT %I %s', t.relname, c.conname, pg_get_constraintdef(c.oid))
         FROM pg_constraint AS c JOIN pg_class AS t ON t.oid = c.conrelid
-        WHERE c.contype = 'f' AND t.relname = ANY($1)
+        WHERE c.contype = 'f' AND t.relname = ANY($1) AND t.relnamespace = 'public'::regnamespace
         UNION ALL
         SELECT replace(pg_get_triggerdef(g.oid), ' ON public.', ' ON sharded.')
         FROM pg_trigger AS g JOIN pg_class AS t ON t.oid = g.tgrelid
-        WHERE NOT g.tgisinternal AND t.relname = ANY($1)";
+        WHERE NOT g.tgisinternal AND t.relname = ANY($1) AND t.relnamespace = 'public'::regnamespace";
     // Their names must still mean the tables of `public` when they are printed.
     let attached: Vec<String> = sqlx::query_scalar(sql).bind(&tables).fetch_all(&mut *conn).await.unwrap();
     let mut script = vec!["CREATE SCHEMA sharded".to_owned(), "SET search_path = sharded, public".to_owned()];

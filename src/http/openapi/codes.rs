@@ -93,18 +93,9 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "apply_repair" => &[BODY, &[RepairPlanNotFound, EvidenceStale]],
         "verify_repair" => &[BODY, &[RepairPlanNotFound]],
         "get_repair_plan" | "report_repair" => &[&[RepairPlanNotFound]],
-        "get_variant" | "list_variant_mappings" => &[&[VariantNotFound]],
-        "put_variant_mapping" => &[BODY, EDIT, &[VariantNotFound, UnknownSku]],
-        "put_line_mapping" => &[BODY, &[OrderLineNotFound, UnknownSku]],
-        "put_location_pool" => &[BODY, &[LocationNotFound, UnknownPool]],
-        "delete_location_pool" => &[&[LocationNotFound]],
-        "get_campaign" | "delete_campaign" => &[&[CampaignNotFound]],
-        "put_campaign" => &[BODY, EDIT, &[CampaignNotFound, UnknownProduct]],
         "revoke_key" => &[&[KeyNotFound]],
         "run_job" => &[BODY, &[JobNotFound, UnknownPool, SlotNotDue, JobAtWork]],
-        "retry_webhook" => &[&[WebhookNotFound]],
         "list_jobs"
-        | "list_webhooks"
         | "list_reservations"
         | "list_lots"
         | "list_oversells"
@@ -116,14 +107,32 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         | "list_skus"
         | "list_keys"
         | "list_snapshots"
+        | "get_cogs_report"
+        | "get_valuation_report" => &[],
+        _ => match codes_about_the_mirror(operation) {
+            Some(own) => own,
+            None => return Vec::new(),
+        },
+    };
+    ANY.iter().chain(own.iter().copied().flatten()).copied().collect()
+}
+
+fn codes_about_the_mirror(operation: &str) -> Option<&'static [&'static [Code]]> {
+    Some(match operation {
+        "get_variant" | "list_variant_mappings" => &[&[VariantNotFound]],
+        "put_variant_mapping" => &[BODY, EDIT, &[VariantNotFound, UnknownSku]],
+        "put_line_mapping" => &[BODY, &[OrderLineNotFound, UnknownSku]],
+        "put_location_pool" => &[BODY, &[LocationNotFound, UnknownPool]],
+        "delete_location_pool" => &[&[LocationNotFound]],
+        "get_campaign" | "delete_campaign" => &[&[CampaignNotFound]],
+        "put_campaign" => &[BODY, EDIT, &[CampaignNotFound, UnknownProduct]],
+        "retry_webhook" => &[&[WebhookNotFound]],
+        "list_webhooks"
         | "list_variants"
         | "list_locations"
         | "list_unmatched_lines"
         | "list_campaigns"
-        | "get_upcoming_demand"
-        | "get_cogs_report"
-        | "get_valuation_report" => &[],
-        _ => return Vec::new(),
-    };
-    ANY.iter().chain(own.iter().copied().flatten()).copied().collect()
+        | "get_upcoming_demand" => &[],
+        _ => return None,
+    })
 }

@@ -93,6 +93,9 @@ pub const CHECKS: &[Check] = &[
     check(8, "return_lots_add_up", "return_lines"),
     check(8, "return_references_exist", "return_lines"),
     check(8, "transfers_have_both_sides", "transfers"),
+    // An order taken elsewhere claims once.
+    check(10, "order_reservations_have_their_order", "order_reservations"),
+    check(10, "orders_claim_once", "order_reservations"),
 ];
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Guards: the constraints, unique indexes and triggers that the migrations put up, by name.
 //!
 //! A guard stands when it exists, was validated and is enabled. What one says is not compared: two servers of different
-//! age print the same definition differently. A test compares [`GUARDS`] with a freshly migrated database.
+//! age print the same definition differently. A test compares the list with a freshly migrated database.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,10 @@ use sqlx::PgConnection;
 
 use super::pages;
 use super::report::{Found, Report};
+
+mod mirror;
+
+pub use mirror::OF_THE_MIRROR;
 
 /// What a guard is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,7 +39,12 @@ impl GuardKind {
     }
 }
 
-/// Every guard: table, kind, names.
+/// Every guard that is expected to stand: table, kind, names.
+pub fn expected() -> impl Iterator<Item = &'static (&'static str, GuardKind, &'static [&'static str])> {
+    GUARDS.iter().chain(OF_THE_MIRROR)
+}
+
+/// Guards of stock and of what moves it: table, kind, names.
 pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
     (
         "api_keys",
@@ -61,6 +70,23 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
         ],
     ),
     ("clients", Constraint, &["clients_name_length", "clients_name_unique", "clients_pkey"]),
+    (
+        "demand_claims",
+        Constraint,
+        &["demand_claims_demand_exists", "demand_claims_pkey", "demand_claims_reservation_exists"],
+    ),
+    (
+        "demand_lines",
+        Constraint,
+        &[
+            "demand_lines_demand_exists",
+            "demand_lines_pkey",
+            "demand_lines_quantity_not_negative",
+            "demand_lines_unit_quantity_positive",
+        ],
+    ),
+    ("demands", Constraint, &["demands_pkey", "demands_pool_exists", "demands_revision_not_negative"]),
+    ("demands", Trigger, &["demands_never_deleted", "demands_only_forward"]),
     (
         "depletions",
         Constraint,
@@ -363,7 +389,7 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
 /// A guard of the database, whether or not it is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
-    /// Its table.
+    /// Its table, with its schema where that is not the current one.
     pub table: String,
     /// `constraint`, `index` or `trigger`.
     pub kind: String,
@@ -373,7 +399,7 @@ pub struct Guard {
     pub stands: bool,
 }
 
-/// The guards of the tables in the current schema; the migration tool's own tables are left out.
+/// The guards of the tables in the current schema and in `mirror`; the migration tool's own tables are left out.
 ///
 /// # Errors
 /// Database errors.
@@ -381,7 +407,9 @@ pub async fn find_guards(conn: &mut PgConnection) -> sqlx::Result<Vec<Guard>> {
     sqlx::query_as!(
         Guard,
         r#"
-        SELECT t.relname::text AS "table!", g.kind AS "kind!", g.name AS "name!", g.stands AS "stands!"
+        SELECT
+            CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END || t.relname::text AS "table!",
+            g.kind AS "kind!", g.name AS "name!", g.stands AS "stands!"
         FROM (
             SELECT
                 c.conrelid AS table_id,
@@ -411,8 +439,9 @@ pub async fn find_guards(conn: &mut PgConnection) -> sqlx::Result<Vec<Guard>> {
             WHERE NOT e.tgisinternal
         ) AS g
         JOIN pg_class AS t ON t.oid = g.table_id
-        WHERE t.relnamespace = current_schema()::regnamespace AND NOT starts_with(t.relname::text, '_')
-        ORDER BY t.relname::text COLLATE "C", g.kind, g.name COLLATE "C"
+        JOIN pg_namespace AS n ON n.oid = t.relnamespace
+        WHERE n.nspname IN (current_schema(), 'mirror') AND NOT starts_with(t.relname::text, '_')
+        ORDER BY n.nspname COLLATE "C" DESC, t.relname::text COLLATE "C", g.kind, g.name COLLATE "C"
         "#
     )
     .fetch_all(conn)
@@ -432,7 +461,7 @@ fn judge(guards: &[Guard]) -> Vec<Found> {
     let stands: BTreeMap<(&str, &str, &str), bool> =
         guards.iter().map(|guard| ((&*guard.table, &*guard.kind, &*guard.name), guard.stands)).collect();
     let mut found = Vec::new();
-    for (table, kind, names) in GUARDS {
+    for (table, kind, names) in expected() {
         for name in *names {
             let detail = match stands.get(&(*table, kind.as_str(), *name)) {
                 Some(true) => continue,

@@ -25,6 +25,7 @@ use crate::ids::PoolId;
 mod answers;
 mod balances;
 mod checks;
+mod demand;
 mod depletions;
 mod entries;
 pub mod guards;
@@ -41,7 +42,7 @@ mod transfers;
 mod unique;
 
 pub use checks::{CHECKS, Check};
-pub use guards::GUARDS;
+pub use guards::expected as expected_guards;
 pub use report::{CheckResult, Finding, Report};
 
 /// How to audit.
@@ -80,6 +81,7 @@ pub async fn run(conn: &mut PgConnection, options: &Options) -> sqlx::Result<Rep
         snapshots::check(conn, pool, options, &mut report).await?;
         returns::check(conn, pool, options, &mut report).await?;
         transfers::check(conn, pool, options, &mut report).await?;
+        demand::check(conn, pool, options, &mut report).await?;
         answers::check(conn, pool, options, &mut report).await?;
         unique::check(conn, pool, &mut report).await?;
     }

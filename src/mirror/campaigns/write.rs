@@ -145,8 +145,8 @@ async fn refuse_unknown(conn: &mut PgConnection, product_ids: &[i64]) -> Result<
     if errors.is_empty() { Ok(()) } else { Err(Problem::listing(errors)) }
 }
 
-/// Writes the campaign if it is still as it was `known`. A code that is taken again begins with a revision that it never
-/// had, so that no tag of the one before it fits.
+/// Writes the campaign if it is still as it was `known`. A code that is taken again begins with a revision that it
+/// never had, so that no tag of the one before it fits.
 async fn upsert(conn: &mut PgConnection, app: &App, known: Option<i64>, new: &Checked) -> Result<(), Problem> {
     let now = read_now(conn, &app.clock).await?;
     let written = sqlx::query!(

@@ -302,7 +302,7 @@ impl Context<'_> {
 async fn carry_out(app: &Arc<App>, taken: &Taken, work: Work) -> Done {
     let mut findings = work.plan.findings.clone();
     let unmatched = work.plan.unmatched.iter().filter_map(|name| work.lines.get(name)).cloned().collect();
-    let error = match commands::run(app, (taken.source, taken.order_id), taken.revision, &work).await {
+    let error = match commands::run(app, (taken.source, taken.order_id), taken, &work).await {
         Ok(found) => {
             findings.extend(found);
             None

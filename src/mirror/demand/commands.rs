@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::DemandedView;
 use super::apply::{Work, order_ref};
 use super::plan::{Back, Finding, Move};
-use super::progress::hold_reference;
+use super::progress::{Taken, hold_reference};
 use crate::app::App;
 use crate::ids::{PoolId, ReservationId, ReturnId, ShipmentId};
 use crate::ledger::command::{Command, Demand, Hold, HoldLine, Return, ReturnLine, Ship, ShipLine, VoidShipment};
@@ -21,6 +22,9 @@ use crate::mirror::rows::Source;
 #[derive(Debug)]
 pub(super) struct Failure(pub String);
 
+/// Longer than a command may wait in its lane.
+const MARGIN: TimeDelta = TimeDelta::seconds(15);
+
 /// All orders of a pool meet in one lane: its combined commits lock each balance row once for many orders.
 const LANE: u8 = 0;
 
@@ -28,19 +32,12 @@ const LANE: u8 = 0;
 pub(super) async fn run(
     app: &Arc<App>,
     key: (Source, i64),
-    revision: i64,
+    taken: &Taken,
     work: &Work,
 ) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
-    let teller = Teller { app, key };
-    for (pool, name, at, moves) in &work.plan.sent {
-        let recorded = work.known.get(pool).and_then(|known| known.parcels.get(name));
-        let new: Vec<&Move> =
-            moves.iter().filter(|m| recorded.is_none_or(|r| !r.lines.contains(&m.move_ref))).collect();
-        if !new.is_empty() {
-            teller.ship(*pool, name, *at, &new).await?;
-        }
-    }
+    let teller = Teller { app, key, lease: taken.lease };
+    // What did not leave is on the shelf before anything else takes from it.
     for name in &work.plan.unsent {
         for (pool, known) in &work.known {
             if let Some(parcel) = known.parcels.get(name).filter(|parcel| parcel.standing) {
@@ -49,11 +46,19 @@ pub(super) async fn run(
             }
         }
     }
+    for (pool, name, at, moves) in &work.plan.sent {
+        let recorded = work.known.get(pool).and_then(|known| known.parcels.get(name));
+        let new: Vec<&Move> =
+            moves.iter().filter(|m| recorded.is_none_or(|r| !r.lines.contains(&m.move_ref))).collect();
+        if !new.is_empty() {
+            teller.ship(*pool, name, *at, &new).await?;
+        }
+    }
     if work.hold {
         findings.extend(teller.hold(work).await?);
     }
     if work.claims {
-        findings.extend(teller.claim(revision, work).await?);
+        findings.extend(teller.claim(taken.revision, work).await?);
     }
     for back in &work.plan.back {
         let known = work.known.get(&back.pool).and_then(|known| known.back.get(&back.source_ref));
@@ -70,6 +75,7 @@ pub(super) async fn run(
 struct Teller<'a> {
     app: &'a Arc<App>,
     key: (Source, i64),
+    lease: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +102,10 @@ impl Refused {
 impl Teller<'_> {
     async fn submit(&self, pool: PoolId, key: Option<Key>, command: Command) -> Result<Answer, Failure> {
         let (source, id) = self.key;
+        // What another may have taken over is no longer this one's to tell.
+        if self.app.clock.local_now() + MARGIN >= self.lease {
+            return Err(Failure("it took longer than its lease".to_owned()));
+        }
         let submission = Submission {
             client: MIRROR,
             key,
@@ -116,13 +126,7 @@ impl Teller<'_> {
         Some(read.map_or_else(|_| format!("status {}", answer.status), Refused::text))
     }
 
-    async fn ship(
-        &self,
-        pool: PoolId,
-        name: &str,
-        at: chrono::DateTime<chrono::Utc>,
-        moves: &[&Move],
-    ) -> Result<(), Failure> {
+    async fn ship(&self, pool: PoolId, name: &str, at: DateTime<Utc>, moves: &[&Move]) -> Result<(), Failure> {
         let catalogue = self.app.catalogue.current();
         let ship = Ship {
             id: ShipmentId::new(pool),

@@ -19,8 +19,10 @@ pub struct Taken {
     pub order_id: i64,
     /// Which state of it.
     pub revision: i64,
-    /// How often it was tried since it last changed, this time included.
+    /// How often it was tried since it was last applied, this time included.
     pub attempts: i32,
+    /// Until when it is this instance's.
+    pub lease: DateTime<Utc>,
 }
 
 /// What became of a pending order.
@@ -55,11 +57,13 @@ async fn take_within(
     let rows = sqlx::query!(
         r#"
         UPDATE mirror.order_progress AS p
-        SET next_attempt_at = $2, attempts = p.attempts + 1
+        SET leased_until = $2, attempts = p.attempts + 1
         FROM (
             SELECT source, order_id
             FROM mirror.order_progress
-            WHERE applied_revision < revision AND next_attempt_at <= $1
+            WHERE applied_revision < revision
+                AND next_attempt_at <= $1
+                AND (leased_until IS NULL OR leased_until <= $1)
             ORDER BY next_attempt_at, source, order_id
             LIMIT $3
             FOR UPDATE SKIP LOCKED
@@ -77,7 +81,7 @@ async fn take_within(
         .into_iter()
         .filter_map(|row| {
             let source = Source::parse(&row.source)?;
-            Some(Taken { source, order_id: row.order_id, revision: row.revision, attempts: row.attempts })
+            Some(Taken { source, order_id: row.order_id, revision: row.revision, attempts: row.attempts, lease })
         })
         .collect())
 }
@@ -107,6 +111,7 @@ pub async fn finish(
 struct Columns {
     sources: Vec<&'static str>,
     ids: Vec<i64>,
+    revisions: Vec<i64>,
     applied: Vec<i64>,
     pools: Vec<Option<i64>>,
     next: Vec<DateTime<Utc>>,
@@ -135,6 +140,7 @@ impl Columns {
             let source = done.taken.source.as_str();
             c.sources.push(source);
             c.ids.push(done.taken.order_id);
+            c.revisions.push(done.taken.revision);
             c.applied.push(if done.error.is_some() { 0 } else { done.taken.revision });
             c.pools.push(done.pool.map(|pool| pool.0));
             c.next.push(if done.error.is_some() { again(done.taken.attempts) } else { now });
@@ -167,17 +173,20 @@ async fn write_progress(conn: &mut PgConnection, now: DateTime<Utc>, c: &Columns
             applied_revision = greatest(p.applied_revision, u.applied),
             pool_id = COALESCE(u.pool_id, p.pool_id),
             attempts = CASE WHEN u.error IS NULL THEN 0 ELSE p.attempts END,
-            next_attempt_at = CASE WHEN p.next_attempt_at = '-infinity' THEN p.next_attempt_at ELSE u.next END,
+            next_attempt_at = CASE WHEN p.revision > u.revision THEN $1 ELSE u.next END,
+            leased_until = NULL,
             last_error = u.error,
             findings = CASE WHEN u.error IS NULL THEN u.findings ELSE p.findings END,
             applied_at = CASE WHEN u.error IS NULL THEN $1 ELSE p.applied_at END
-        FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[], $8::jsonb[])
-            AS u (source, order_id, applied, pool_id, next, error, findings)
+        FROM unnest(
+            $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::text[], $9::jsonb[]
+        ) AS u (source, order_id, revision, applied, pool_id, next, error, findings)
         WHERE p.source = u.source AND p.order_id = u.order_id
         "#,
         now,
         &c.sources as &[&str],
         &c.ids,
+        &c.revisions,
         &c.applied,
         &c.pools as &[Option<i64>],
         &c.next,

@@ -3,8 +3,9 @@
 //! Only the first version is ever made here. A mapped variant keeps its mapping when its code changes upstream, and a
 //! retired SKU takes no new variants: whether what has its code now is the same thing is for an operator to say.
 //!
-//! Every pass also has orders applied again whose unmatched lines could be matched by now. It goes by what is there, not
-//! by what it has just done itself, so a line that was written down while its mapping was made is found a minute later.
+//! Every pass also has orders applied again whose unmatched lines could be matched by now. It goes by what is there,
+//! not by what it has just done itself, so a line that was written down while its mapping was made is found a minute
+//! later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,7 @@ async fn touch_matchable(app: &App, slot: &Slot) -> Result<usize, JobError> {
         let from = &after;
         let orders = store::write(&app.db, "touch_matchable", |conn| touch_page(conn, from).scope_boxed()).await?;
         touched += orders.len();
+        app.mirror.pending.notify_one();
         match orders.into_iter().last() {
             Some(last) => after = last,
             None => return Ok(touched),
@@ -100,8 +102,8 @@ async fn touch_page(conn: &mut PgConnection, after: &OrderKey) -> sqlx::Result<V
     Ok(orders)
 }
 
-/// Orders with a line that is unmatched though something says now what it is. One that waits to be applied anyway is left
-/// alone: touching it would undo its pauses between attempts.
+/// Orders with a line that is unmatched though something says now what it is. One that waits to be applied anyway is
+/// left alone: touching it would undo its pauses between attempts.
 async fn list_matchable(conn: &mut PgConnection, after: &OrderKey) -> sqlx::Result<Vec<OrderKey>> {
     let rows = sqlx::query!(
         r#"
@@ -112,10 +114,7 @@ async fn list_matchable(conn: &mut PgConnection, after: &OrderKey) -> sqlx::Resu
             AND p.applied_revision = p.revision
             AND (
                 EXISTS (SELECT FROM variant_mappings AS m WHERE m.variant_id = u.variant_id)
-                OR (
-                    u.variant_id IS NULL
-                    AND EXISTS (SELECT FROM skus AS s WHERE s.code = u.sku AND s.status = 'active')
-                )
+                OR EXISTS (SELECT FROM skus AS s WHERE s.code = u.sku AND s.status = 'active')
                 OR EXISTS (
                     SELECT FROM line_mappings AS l
                     WHERE l.source = u.source AND l.order_id = u.order_id AND l.line_ref = u.line_ref

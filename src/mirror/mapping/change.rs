@@ -50,10 +50,12 @@ pub async fn put(
     given: Given<NewMapping>,
 ) -> Result<VariantView, Problem> {
     let new = check(&*app.fresh_catalogue().await?, &given)?;
-    store::write(&app.db, "map_variant", |conn| {
+    let mapped = store::write(&app.db, "map_variant", |conn| {
         put_within(conn, &app, client, variant_id, &if_match, &new).scope_boxed()
     })
-    .await
+    .await?;
+    app.mirror.pending.notify_one();
+    Ok(mapped)
 }
 
 fn check(catalogue: &Catalogue, given: &Given<NewMapping>) -> Result<Checked, Problem> {

@@ -1,4 +1,5 @@
-//! An operator says what a single order line is: a custom item has no variant that could be mapped.
+//! An operator says what a single order line is: a custom item has no variant that could be mapped. It overrules
+//! whatever else says what the line is.
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub async fn put(
     let catalogue = app.fresh_catalogue().await?;
     let components = check(&catalogue, &given)?;
     store::write(&app.db, "map_line", |conn| put_within(conn, &app, client, &key, &components).scope_boxed()).await?;
+    app.mirror.pending.notify_one();
     let view = |(sku, quantity): &(SkuId, i32)| ComponentView {
         sku: catalogue.sku_code(*sku).to_string(),
         quantity: *quantity,
@@ -88,13 +90,16 @@ async fn put_within(
     Ok(())
 }
 
-/// Lines are known by what was made of them, whatever the upstream calls them.
+/// Lines are known by their copy, and those of Recharge by what was made of them.
 async fn is_known(conn: &mut PgConnection, key: &LineKey) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         SELECT
             EXISTS (SELECT FROM unmatched_lines WHERE source = $1 AND order_id = $2 AND line_ref = $3)
-            OR EXISTS (SELECT FROM line_mappings WHERE source = $1 AND order_id = $2 AND line_ref = $3) AS "known!"
+            OR EXISTS (SELECT FROM line_mappings WHERE source = $1 AND order_id = $2 AND line_ref = $3)
+            OR EXISTS (
+                SELECT FROM mirror.order_lines WHERE $1 = 'shopify' AND order_id = $2 AND line_id::text = $3
+            ) AS "known!"
         "#,
         key.source.as_str(),
         key.order_id,
@@ -148,8 +153,5 @@ async fn replace(
 /// There is no such line.
 #[must_use]
 pub fn not_found(line_ref: &str) -> Problem {
-    Problem::new(
-        Code::OrderLineNotFound,
-        format!("The order has no line {line_ref:?} that is unmatched or mapped by itself; map its variant instead."),
-    )
+    Problem::new(Code::OrderLineNotFound, format!("There is no such order, or it has no line {line_ref:?}."))
 }

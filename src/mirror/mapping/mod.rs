@@ -1,9 +1,10 @@
 //! What mirrored things mean to stock: which SKUs a variant is, and which pool a location is.
 //!
-//! A variant is one SKU, a kit of several, or nothing that has stock. Its mapping is keyed by the upstream's variant id,
-//! which survives every renaming of SKU codes, and has versions: the newest counts, older ones stay, since lines keep the
-//! version that they were first seen under. Where a variant's code is the code of a SKU the mapping makes itself
-//! ([`autofill`]); everything else is an operator's word ([`change`]), and so is what a single line is ([`lines`]).
+//! A variant is one SKU, a kit of several, or nothing that has stock. Its mapping is keyed by the upstream's variant
+//! id, which survives every renaming of SKU codes, and has versions: the newest counts, older ones stay, since lines
+//! keep the version that they were first seen under. Where a variant's code is the code of a SKU the mapping makes
+//! itself ([`autofill`]); everything else is an operator's word ([`change`]), and so is what a single line is
+//! ([`lines`]).
 //!
 //! Deliberately absent: kits as things of the catalogue. A kit is a recipe of a variant, no SKU; and a mapping is never
 //! taken back, only replaced.

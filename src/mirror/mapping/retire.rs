@@ -1,8 +1,8 @@
 //! A SKU is retired when the last variant that was it is gone upstream: no new holds; claims, lots and history stay.
 //!
-//! Only where mappings made themselves. A SKU that any variant is part of by an operator's word, or that a variant still
-//! there is, stays. And once for each variant that went: an operator who makes the SKU active again is not overruled a
-//! minute later. Nothing is ever made active again here.
+//! Only where mappings made themselves. A SKU that any variant is part of by an operator's word, or that a variant
+//! still there is, stays. And once for each variant that went: an operator who makes the SKU active again is not
+//! overruled a minute later. Nothing is ever made active again here.
 
 use scoped_futures::ScopedFutureExt;
 use sqlx::PgConnection;

@@ -57,7 +57,7 @@ fn read_id(text: &str) -> Option<i64> {
 /// List variants with what they mean to stock.
 #[utoipa::path(get, path = "/mirror/variants", tag = "mirror",
     params(
-        ("sku" = Option<String>, Query, description = "Only those with this code upstream, or that are the SKU with this code."),
+        ("sku" = Option<String>, Query, description = "Only those with this code upstream, or that are this SKU."),
         ("product_id" = Option<i64>, Query, description = "Only those of this product."),
         ("mapped" = Option<bool>, Query, description = "Only those that are, or are not, mapped."),
         ("finding" = Option<Finding>, Query, description = "Only those with this finding."),
@@ -150,8 +150,8 @@ async fn list_variant_mappings(
 
 /// Say what a single order line is.
 ///
-/// For custom items, which have no variant. The line must be unmatched, or mapped by itself before; what was said then is
-/// replaced.
+/// For custom items, which have no variant. It overrules the mapping of a variant, and what was said of the line
+/// before.
 #[utoipa::path(put, path = "/mirror/orders/{source}/{order_id}/lines/{line_ref}/mapping", tag = "mirror",
     request_body = NewLineMapping,
     params(

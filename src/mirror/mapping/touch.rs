@@ -22,8 +22,8 @@ pub(super) async fn touch(conn: &mut PgConnection, orders: &[OrderKey]) -> sqlx:
     Ok(())
 }
 
-/// Orders with an unmatched line of this variant and, if `open`, every order that has units of it to send yet. A Recharge
-/// order that is in the shop by now is one with the shop's, which alone is applied.
+/// Orders with an unmatched line of this variant and, if `open`, every order that has units of it to send yet. A
+/// Recharge order that is in the shop by now is one with the shop's, which alone is applied.
 ///
 /// # Errors
 /// Database errors.

@@ -18,10 +18,13 @@ use super::queries::{self, ClaimedRow, Ended};
 use super::view::DeliveryStatus;
 use crate::app::App;
 use crate::catalog::change::read_now;
+use crate::db::tx::is_contention;
 use crate::jobs::state::{Outcome, settle};
 use crate::jobs::{JobError, Report, Retry};
+use crate::mirror::refetch::{self, RechargeEntity, RefetchError, Refetched};
 use crate::mirror::rows::Source;
 use crate::mirror::store;
+use crate::mirror::streams::StreamError;
 
 /// Deliveries that are claimed at once.
 const BATCH: i64 = 200;
@@ -30,13 +33,37 @@ const LEASE: TimeDelta = TimeDelta::minutes(10);
 /// Eight attempts within some twenty minutes. Polls go on after that.
 const RETRY: Retry = Retry { most_failures: 8, base: Duration::from_secs(2), cap: Duration::from_mins(10) };
 
-/// Why something was not fetched.
-#[derive(Debug, Clone)]
-struct Failure {
-    /// For operators: no secrets, no data.
-    text: String,
-    /// Whether the upstream, not what was asked of it, is to blame.
-    is_transient: bool,
+/// Fetches for a batch of one kind, until its bad ones are found: enough for two among two hundred. What is left then
+/// waits for its next attempt.
+const MOST_FETCHES: u32 = 32;
+
+/// Why something was not fetched, for operators: no secrets, no data.
+type Failure = String;
+
+/// Why a fetch of several entities failed, and what that says about each.
+#[derive(Debug)]
+enum Blame {
+    /// This one cannot be read; of the others nothing is known.
+    One(i64, Failure),
+    /// The database refuses one of them and does not say which.
+    SomeOne(Failure),
+    /// No entity is to blame: the upstream or the database is not there, or not set up.
+    Nobody(Failure),
+}
+
+impl From<RefetchError> for Blame {
+    fn from(error: RefetchError) -> Self {
+        let text = error.public();
+        match error {
+            RefetchError::Unreadable { id, .. } => Self::One(id, text),
+            RefetchError::Stream(StreamError::Database(error))
+                if error.as_database_error().is_some() && !is_contention(&error) =>
+            {
+                Self::SomeOne(text)
+            }
+            RefetchError::Stream(_) => Self::Nobody(text),
+        }
+    }
 }
 
 /// What a pass did.
@@ -58,6 +85,7 @@ pub async fn pass(app: &Arc<App>, source: Source) -> sqlx::Result<Passed> {
         return Ok(Passed::default());
     }
     let failures = fetch_all(app, source, &claimed).await;
+    app.mirror.pending.notify_one();
     let ended = store::write(&app.db, "end_webhooks", |conn| end(conn, app, source, &claimed, &failures).scope_boxed());
     ended.await?;
     Ok(Passed { attempted: claimed.len(), was_full: i64::try_from(claimed.len()).is_ok_and(|n| n >= BATCH) })
@@ -88,32 +116,46 @@ async fn fetch_all(app: &Arc<App>, source: Source, claimed: &[ClaimedRow]) -> BT
     join_all(fetches).await.into_iter().flatten().collect()
 }
 
-/// Fetches entities of one kind. Where one of them is to blame, the others are fetched without it.
+/// Fetches entities of one kind. Those that are to blame for a failure are found, within bounds, and the others are
+/// fetched without them.
 async fn fetch(app: &Arc<App>, source: Source, entity: Entity, ids: Vec<i64>) -> Vec<(i64, Failure)> {
     let (mut left, mut failures) = (vec![ids], Vec::new());
-    let mut down: Option<Failure> = None;
-    while let Some(ids) = left.pop() {
-        let fetched = match &down {
-            Some(failure) => Err(failure.clone()),
-            None => refetch(app, source, entity, &ids).await,
-        };
-        match fetched {
-            Ok(()) => {}
-            Err(failure) if failure.is_transient || ids.len() == 1 => {
-                down = Some(failure.clone()).filter(|failure| failure.is_transient);
-                failures.extend(ids.into_iter().map(|id| (id, failure.clone())));
+    for _ in 0..MOST_FETCHES {
+        let Some(ids) = left.pop() else { return failures };
+        match refetch(app, source, entity, &ids).await.map_err(Blame::from) {
+            Ok(_) => {}
+            Err(Blame::One(bad, why)) if ids.contains(&bad) => {
+                failures.push((bad, why));
+                left.push(ids.into_iter().filter(|id| *id != bad).collect());
+                left.retain(|ids| !ids.is_empty());
             }
-            Err(_) => {
+            Err(Blame::SomeOne(_)) if ids.len() > 1 => {
                 let (some, others) = ids.split_at(ids.len() / 2);
                 left.extend([some.to_vec(), others.to_vec()]);
             }
+            Err(Blame::Nobody(why) | Blame::SomeOne(why) | Blame::One(_, why)) => {
+                let rest = std::mem::take(&mut left).into_iter().flatten().chain(ids);
+                failures.extend(rest.map(|id| (id, why.clone())));
+            }
         }
     }
+    let rest = left.into_iter().flatten();
+    failures.extend(rest.map(|id| (id, "too many others of its batch could not be fetched".to_owned())));
     failures
 }
 
-async fn refetch(_: &Arc<App>, _: Source, _: Entity, _: &[i64]) -> Result<(), Failure> {
-    Err(Failure { text: "not there yet".to_owned(), is_transient: true })
+async fn refetch(app: &Arc<App>, source: Source, entity: Entity, ids: &[i64]) -> Result<Refetched, RefetchError> {
+    match (source, entity) {
+        (Source::Shopify, Entity::Order) => refetch::shopify(app, refetch::Entity::Order, ids).await,
+        (Source::Shopify, Entity::Product) => refetch::shopify(app, refetch::Entity::Product, ids).await,
+        (Source::Shopify, Entity::Location) => refetch::shopify(app, refetch::Entity::Location, ids).await,
+        (Source::Recharge, Entity::Order) => refetch::recharge(app, RechargeEntity::Order, ids).await,
+        (Source::Recharge, Entity::Charge) => refetch::recharge(app, RechargeEntity::Charge, ids).await,
+        (Source::Recharge, Entity::Subscription) => refetch::recharge(app, RechargeEntity::Subscription, ids).await,
+        (Source::Recharge, Entity::Customer) => refetch::recharge(app, RechargeEntity::Customer, ids).await,
+        // No topic of the one is about what only the other has.
+        (Source::Shopify, _) | (Source::Recharge, Entity::Product | Entity::Location) => Ok(Refetched::default()),
+    }
 }
 
 /// Writes down how the attempts ended.
@@ -140,7 +182,7 @@ async fn end(
 /// What becomes of a delivery after an attempt. Pure.
 fn settled(row: &ClaimedRow, failure: Option<&Failure>, now: DateTime<Utc>, random: u8) -> Ended {
     let outcome = match failure {
-        Some(failure) => Outcome::Failed(JobError::Failed(failure.text.clone())),
+        Some(failure) => Outcome::Failed(JobError::Failed(failure.clone())),
         // Not tried: it ends whoever tries.
         None if row.attempts > RETRY.most_failures => {
             Outcome::Failed(JobError::Refused("its workers died, one after the other".to_owned()))

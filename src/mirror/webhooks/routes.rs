@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
+use chrono::{DateTime, Datelike, Utc};
 use scoped_futures::ScopedFutureExt;
 use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
@@ -130,6 +131,10 @@ async fn list_webhooks(
         source: query.read("source", "shopify or recharge", Source::parse),
         status: query.read("status", "pending, done, ignored or failed", DeliveryStatus::parse),
     };
+    // A forged one must not reach the database with a time that it does not know.
+    if paging.after.as_ref().is_some_and(|(at, ..): &(DateTime<Utc>, _, _)| !(1..=9999).contains(&at.year())) {
+        query.refuse("cursor", "must be a cursor that a list answered");
+    }
     query.finish()?;
     let after = paging.after.map(|(at, TextCursor(source), TextCursor(id))| (at, source, id));
     let rows = queries::list(&app.db, &filter, after, paging.limit + 1).await?;

@@ -7,9 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::app::App;
 use crate::jobs::{Job, JobError, Report, Slot};
+use crate::mirror::Mirror;
 use crate::mirror::rows::Source;
+use crate::mirror::upstream::UpstreamError;
 
 /// Topics of Shopify. Not those that tell of some of these once more (paid, fulfilled), nor inventory levels.
 const SHOPIFY_TOPICS: [&str; 16] = [
@@ -99,9 +103,69 @@ pub fn missing(wanted: &[Subscription], there: &[Subscription]) -> Vec<Subscript
     wanted.iter().filter(|one| !there.iter().any(|other| same(one, other))).cloned().collect()
 }
 
-async fn check(_app: &Arc<App>, slot: &Slot) -> Result<Report, JobError> {
-    slot.go_on()?;
-    Ok(Report::default())
+/// What was found and done at one source.
+#[derive(Debug, Serialize)]
+struct Checked {
+    source: &'static str,
+    wanted: usize,
+    made: Vec<String>,
+    /// Topics that the source would not take, and why.
+    refused: Vec<(String, String)>,
+}
+
+/// Looks at every source, also after one of them has failed.
+async fn check(app: &Arc<App>, slot: &Slot) -> Result<Report, JobError> {
+    let Some(base_url) = app.mirror.settings.webhook_base_url.as_deref() else { return Ok(Report::default()) };
+    let (mut checked, mut failed) = (Vec::new(), None);
+    for source in super::sources(&app.mirror.settings) {
+        slot.go_on()?;
+        match check_source(&app.mirror, source, base_url).await {
+            Ok(one) => checked.push(one),
+            Err(error) => failed = Some(format!("{source}: {}", error.public())),
+        }
+    }
+    match failed {
+        Some(error) => Err(JobError::Failed(error)),
+        None => Ok(Report::of(checked)),
+    }
+}
+
+async fn check_source(mirror: &Mirror, source: Source, base_url: &str) -> Result<Checked, UpstreamError> {
+    let wanted = wanted(source, base_url);
+    let there = list(mirror, source).await?;
+    let mut checked = Checked { source: source.as_str(), wanted: wanted.len(), made: Vec::new(), refused: Vec::new() };
+    for Subscription { topic, uri } in missing(&wanted, &there) {
+        match create(mirror, source, &topic, &uri).await {
+            Ok(()) => {
+                tracing::warn!(%source, topic, "a webhook subscription was missing; it is made again");
+                checked.made.push(topic);
+            }
+            Err(error) if error.is_transient() => return Err(error),
+            // One topic that a token may not subscribe to does not keep us from the others.
+            Err(error) => {
+                tracing::warn!(%source, topic, %error, "a webhook subscription is refused");
+                checked.refused.push((topic, error.public()));
+            }
+        }
+    }
+    Ok(checked)
+}
+
+async fn list(mirror: &Mirror, source: Source) -> Result<Vec<Subscription>, UpstreamError> {
+    let listed = match (source, &mirror.shopify, &mirror.recharge) {
+        (Source::Shopify, Some(shopify), _) => shopify.webhook_subscriptions().await?,
+        (Source::Recharge, _, Some(recharge)) => recharge.webhooks().await?,
+        _ => Vec::new(),
+    };
+    Ok(listed.into_iter().map(|one| Subscription { topic: one.topic, uri: one.uri }).collect())
+}
+
+async fn create(mirror: &Mirror, source: Source, topic: &str, uri: &str) -> Result<(), UpstreamError> {
+    match (source, &mirror.shopify, &mirror.recharge) {
+        (Source::Shopify, Some(shopify), _) => shopify.create_webhook_subscription(topic, uri).await,
+        (Source::Recharge, _, Some(recharge)) => recharge.create_webhook(topic, uri).await,
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -96,3 +96,11 @@ UPDATE return_lots SET lot_id = gen_random_uuid() WHERE pool_id = :pool;
 DELETE FROM returns WHERE pool_id = :pool;
 -- transfers_have_both_sides
 UPDATE transfers SET status = 'arrived' WHERE pool_id = :pool;
+-- order_reservations_have_their_order
+DELETE FROM demand_claims WHERE pool_id = :pool;
+-- order_reservations_have_their_order
+UPDATE reservations SET origin = 'order' WHERE pool_id = :pool AND order_ref = 'order-8';
+-- orders_claim_once
+UPDATE demand_lines SET quantity = 1 WHERE pool_id = :pool;
+-- orders_claim_once
+DELETE FROM demand_lines WHERE pool_id = :pool;

@@ -178,3 +178,10 @@ VALUES (
     :pool, '00000000-0000-7000-e000-000000000021', 99, '00000000-0000-7000-8000-000000000099',
     '00000000-0000-7000-8000-000000000098', 3, 'balance', 'refused', 1, 'k', sha256('k'), '2026-01-12', '2026-01-12'
 );
+
+-- Reservation 2 was made for an order taken elsewhere.
+UPDATE reservations SET origin = 'order' WHERE pool_id = :pool AND order_ref = 'order-2';
+INSERT INTO demands VALUES (:pool, 'shopify', '2', 'order-2', '#2', 1, NULL, '2026-01-01');
+INSERT INTO demand_lines VALUES (:pool, 'shopify', '2', '1', 11, 1, 0, 2);
+INSERT INTO demand_claims
+SELECT pool_id, reservation_id, 'shopify', '2' FROM reservations WHERE pool_id = :pool AND order_ref = 'order-2';

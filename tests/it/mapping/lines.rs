@@ -14,29 +14,40 @@ async fn orders_are_applied_again_when_their_unmatched_lines_can_be_matched() {
     skus(&app, &["OLD"]).await;
     app.client.patch("/skus/OLD", "*", &json!({"status": "retired"})).await.expect(200);
     product(&app, 1, &[(11, Some("TEA"), false), (12, Some("CUP"), false)]).await;
-    // Of TEA, of CUP, and custom items: of TEA by its code, of the retired SKU, and of nobody knows what.
-    for (id, variant, sku) in
-        [(1, Some(11), None), (2, Some(12), None), (3, None, Some("TEA")), (4, None, Some("OLD")), (5, None, None)]
-    {
+    // Of TEA, of CUP, and custom items: of TEA by its code, of the retired SKU, and of nobody knows what; and one of a
+    // variant that was deleted before it was seen.
+    for (id, variant, sku) in [
+        (1, Some(11), None),
+        (2, Some(12), None),
+        (3, None, Some("TEA")),
+        (4, None, Some("OLD")),
+        (5, None, None),
+        (7, Some(99), Some("TEA")),
+    ] {
         order_of(&app, id, variant, sku, 2).await;
         unmatched(&app, id).await;
     }
     // Another one of TEA waits to be applied anyway, and must keep its pause.
     order_of(&app, 6, Some(11), None, 2).await;
     unmatched(&app, 6).await;
-    let waiting = "UPDATE mirror.order_progress SET revision = 2, attempts = 3, next_attempt_at = '2099-01-01' WHERE order_id = 6";
+    let waiting = "UPDATE mirror.order_progress SET revision = 2, attempts = 3, next_attempt_at = '2099-01-01'
+        WHERE order_id = 6";
     plant(&app, waiting).await;
     work(&app).await;
-    assert_eq!(revisions(&app).await, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2)], "there is no such SKU yet");
+    assert_eq!(
+        revisions(&app).await,
+        [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2), (7, 1)],
+        "there is no such SKU yet"
+    );
 
     skus(&app, &["TEA"]).await;
     work(&app).await;
-    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2)]);
+    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2), (7, 2)]);
     // Only once, as long as they wait.
     work(&app).await;
-    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2)]);
+    assert_eq!(revisions(&app).await, [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2), (7, 2)]);
     put(&app, 12, "\"r0\"", &[("TEA", 1)], "keep").await.expect(200);
-    assert_eq!(revisions(&app).await, [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1), (6, 2)], "at once");
+    assert_eq!(revisions(&app).await, [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1), (6, 2), (7, 2)], "at once");
     app.finish().await;
 }
 
@@ -52,9 +63,11 @@ async fn open_lines_are_applied_again_only_where_they_are_to_follow() {
     // Recharge orders that are to come, and one that is in the shop already.
     plant(
         &app,
-        "INSERT INTO mirror.recharge_orders (order_id, status, prepaid, external_order_id, updated_at, fetched_at, document)
+        "INSERT INTO mirror.recharge_orders
+         (order_id, status, prepaid, external_order_id, updated_at, fetched_at, document)
          VALUES (71, 'success', false, NULL, now(), now(), '{}'), (72, 'success', false, 1, now(), now(), '{}');
-         INSERT INTO mirror.recharge_lines SELECT 'order', id, 0, 11, NULL, NULL, 'Tea', 1, NULL FROM unnest(ARRAY[71, 72]) AS id;
+         INSERT INTO mirror.recharge_lines
+         SELECT 'order', id, 0, 11, NULL, NULL, 'Tea', 1, NULL FROM unnest(ARRAY[71, 72]) AS id;
          INSERT INTO mirror.order_progress (source, order_id, revision, applied_revision, attempts, next_attempt_at)
          SELECT 'recharge', id, 1, 1, 0, '2026-01-01' FROM unnest(ARRAY[71, 72]) AS id",
     )
@@ -91,7 +104,8 @@ async fn an_unmatched_line_is_shown_with_the_sku_that_it_may_be_until_it_is_mapp
     }
     let first = app.client.get("/mirror/unmatched?limit=2").await.expect(200);
     let expected = json!({
-        "source": "shopify", "order_id": 1, "order_name": "#1", "processed_at": "2026-01-02T00:00:00Z", "line_ref": "10",
+        "source": "shopify", "order_id": 1, "order_name": "#1", "processed_at": "2026-01-02T00:00:00Z",
+        "line_ref": "10",
         "variant_id": 11, "sku": "OLD", "title": "Line 0", "quantity": 2, "seen_at": "2026-01-03T00:00:00Z",
         "suggestion": {"sku": "OLD", "status": "retired"}
     });

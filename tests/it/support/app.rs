@@ -118,17 +118,27 @@ impl TestApp {
         holdfast::reservations::sweeper::sweep(&self.app).await.unwrap()
     }
 
-    /// Works on every job that is due, to the end.
+    /// Works on every webhook and every job that is due, to the end.
     pub async fn work(&self) {
         loop {
+            let attempted = self.work_on_webhooks().await;
             let started = holdfast::jobs::pass::pass(&self.app).await.unwrap();
-            if started.is_empty() {
+            if started.is_empty() && attempted == 0 {
                 return;
             }
             for worker in started {
                 worker.await.unwrap();
             }
         }
+    }
+
+    /// Works on every webhook that is due, once. Gives how many there were.
+    pub async fn work_on_webhooks(&self) -> usize {
+        let mut attempted = 0;
+        for source in mirror::webhooks::sources(&self.app.mirror.settings) {
+            attempted += mirror::webhooks::process::pass(&self.app, source).await.unwrap().attempted;
+        }
+        attempted
     }
 
     /// Puts a lot of `quantity` units on the shelf of `default`.

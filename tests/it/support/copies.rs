@@ -1,5 +1,7 @@
 //! Copies of what an upstream owns, planted without one.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -20,10 +22,12 @@ pub async fn product(app: &TestApp, product_id: i64, variants: &[(i64, Option<&s
     for (variant_id, sku, gone) in variants {
         let sku = sku.map_or("NULL".to_owned(), |sku| format!("'{sku}'"));
         let deleted_at = if *gone { "'2026-01-02'" } else { "NULL" };
-        sql += &format!(
+        write!(
+            sql,
             "INSERT INTO mirror.variants (variant_id, product_id, sku, updated_at, fetched_at, deleted_at, document) \
              VALUES ({variant_id}, {product_id}, {sku}, '2026-01-01', '2026-01-01', {deleted_at}, '{{}}');"
-        );
+        )
+        .unwrap();
     }
     plant(app, &sql).await;
 }
@@ -39,15 +43,17 @@ pub async fn order(app: &TestApp, order_id: i64, processed_at: &str, lines: &[Li
          (source, order_id, revision, applied_revision, attempts, next_attempt_at) \
          VALUES ('shopify', {order_id}, 1, 1, 0, '2026-01-01');"
     );
-    for (n, line) in lines.iter().enumerate() {
+    for (n, line) in (0_i64..).zip(lines) {
         let number = |id: Option<i64>| id.map_or("NULL".to_owned(), |id| id.to_string());
         let sku = line.sku.map_or("NULL".to_owned(), |sku| format!("'{sku}'"));
-        let (line_id, variant, product) = (order_id * 10 + n as i64, number(line.variant), number(line.product));
-        sql += &format!(
+        let (line_id, variant, product) = (order_id * 10 + n, number(line.variant), number(line.product));
+        write!(
+            sql,
             "INSERT INTO mirror.order_lines VALUES ({order_id}, {line_id}, {n}, {variant}, {product}, {sku}, \
              'Line {n}', {}, {}, {}, true, false, NULL);",
             line.ordered, line.current, line.unfulfilled,
-        );
+        )
+        .unwrap();
     }
     plant(app, &sql).await;
 }

@@ -48,7 +48,8 @@ impl TestDb {
     pub async fn tables_with(&self, text: &str) -> Vec<String> {
         let owner = self.owner();
         let tables: Vec<String> = sqlx::query_scalar(
-            "SELECT quote_ident(relname) FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace",
+            "SELECT oid::regclass::text FROM pg_class \
+             WHERE relkind IN ('r', 'p') AND relnamespace IN ('public'::regnamespace, 'mirror'::regnamespace)",
         )
         .fetch_all(&owner)
         .await

@@ -34,7 +34,8 @@ async fn an_odd_body_is_refused_alike_by_every_operation_that_takes_one() {
     let app = TestApp::start().await;
     app.stock("TEA", 1).await;
     let pool = holdfast::ids::PoolId(1);
-    for operation in operations(&app).await.iter().filter(|one| one.takes_json() && one.method == Method::POST) {
+    let takes_any = |one: &&super::Operation| one.takes_json() && one.method == Method::POST && !one.is_open;
+    for operation in operations(&app).await.iter().filter(takes_any) {
         let id = match operation.template.split('/').nth(1) {
             Some("lots") => holdfast::ids::LotId::new(pool).to_string(),
             Some("shipments") => holdfast::ids::ShipmentId::new(pool).to_string(),

@@ -73,8 +73,12 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
         Outcome::Current { reservation, reclaimed } => Verdict::Shows(reservation.id.uuid, *reclaimed),
         Outcome::Received(received) => Verdict::Lot(received.lot.id.uuid, received.repeated.is_some()),
         Outcome::Counted { .. } => Verdict::Refused("counted", BTreeMap::new()),
-        Outcome::Shipped(_) | Outcome::Returned(_) | Outcome::LotActed { .. } | Outcome::LotsExpired => {
-            panic!("the reference keeps no goods")
+        Outcome::Shipped(_)
+        | Outcome::Returned(_)
+        | Outcome::LotActed { .. }
+        | Outcome::LotsExpired
+        | Outcome::Demanded(_) => {
+            panic!("the reference keeps neither goods nor orders")
         }
         Outcome::Refused(refusal) => Verdict::Refused(name(refusal), short(refusal).iter().map(terms).collect()),
     }
