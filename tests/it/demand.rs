@@ -1,6 +1,7 @@
 //! What mirrored orders claim, ship and bring back.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use holdfast::clock::Clock;
@@ -59,7 +60,7 @@ impl Shop {
     pub async fn stock_all(&self, skus: &[String], quantity: i64) {
         let mut file = String::from("sku,lot_code,quantity,unit_cost,currency,received_date,source_ref\n");
         for sku in skus {
-            file.push_str(&format!("{sku},L,{quantity},1.00,EUR,2026-01-15,po-{sku}\n"));
+            writeln!(file, "{sku},L,{quantity},1.00,EUR,2026-01-15,po-{sku}").unwrap();
         }
         self.app
             .client
@@ -149,7 +150,7 @@ async fn the_checkouts_reservation_is_the_orders_claim() {
 
     // Committed by the checkout before the order is seen, under the name that people use.
     let held = shop.hold(&[("TEA", 3)]).await;
-    let commit = format!("/reservations/{}/commit", held);
+    let commit = format!("/reservations/{held}/commit");
     shop.app.client.post(&commit, &json!({"order_ref": "#2"})).await.expect(200);
     shop.tell(&order(2, &[(1, "TEA", 3)])).await;
     assert_eq!(shop.balance("TEA").await, (10, 0, 0, 5));
@@ -158,7 +159,7 @@ async fn the_checkouts_reservation_is_the_orders_claim() {
     let held = shop.hold(&[("TEA", 4)]).await;
     shop.tell(&order(3, &[(1, "TEA", 4)])).await;
     assert_eq!(shop.balance("TEA").await, (10, 0, 4, 9));
-    let commit = format!("/reservations/{}/commit", held);
+    let commit = format!("/reservations/{held}/commit");
     shop.app.client.post(&commit, &json!({"order_ref": "3"})).await.expect(200);
     assert_eq!(shop.balance("TEA").await, (10, 0, 0, 9));
 

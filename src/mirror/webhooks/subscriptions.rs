@@ -181,10 +181,10 @@ mod tests {
             let mut there = wanted.clone();
             let lost = there.remove(3);
             there.reverse();
-            assert_eq!(missing(&wanted, &there), std::slice::from_ref(lost));
+            assert_eq!(missing(&wanted, &there), std::slice::from_ref(&lost));
             there.push(Subscription { uri: "https://other.example.org/hook".to_owned(), ..lost.clone() });
             there.push(Subscription { topic: "app/uninstalled".to_owned(), ..lost.clone() });
-            assert_eq!(missing(&wanted, &there), std::slice::from_ref(lost));
+            assert_eq!(missing(&wanted, &there), std::slice::from_ref(&lost));
             there.push(Subscription { uri: format!("{}/", lost.uri), topic: lost.topic.to_lowercase() });
             assert!(missing(&wanted, &there).is_empty());
         }

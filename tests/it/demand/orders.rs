@@ -119,7 +119,7 @@ impl Life for Order {
     fn unsent(&self, parcel: i64) -> Order {
         let mut next = self.later();
         let own = next.fulfilments.iter_mut().find(|own| own.fulfilment_id == parcel).unwrap();
-        own.status = "CANCELLED".to_owned();
+        "CANCELLED".clone_into(&mut own.status);
         for FulfilmentLine { line_id, quantity, .. } in own.lines.clone() {
             next.lines.iter_mut().find(|own| own.line_id == line_id).unwrap().unfulfilled_quantity += quantity;
         }

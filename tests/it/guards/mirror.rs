@@ -55,7 +55,7 @@ pub const CASES: &[(&str, &str)] = &[
     ("demand_lines_demand_exists", r#"copy demand_lines WHERE true WITH {"order_id": "9"}"#),
     ("demand_lines_unit_quantity_positive", r#"copy demand_lines WHERE true WITH {"line_ref": "2", "unit_quantity": 0}"#),
     ("demand_lines_quantity_not_negative", r#"copy demand_lines WHERE true WITH {"line_ref": "2", "quantity": -1}"#),
-    ("demand_claims_pkey", r#"copy demand_claims WHERE true WITH {}"#),
+    ("demand_claims_pkey", r"copy demand_claims WHERE true WITH {}"),
     ("demand_claims_demand_exists", r#"copy demand_claims WHERE true WITH {"reservation_id": "r4", "order_id": "9"}"#),
     ("demand_claims_reservation_exists", r#"copy demand_claims WHERE true WITH {"reservation_id": "new"}"#),
 
