@@ -10,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -105,9 +106,16 @@ async fn cut_off(answer: Response) -> Response {
     let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len() + 1));
     let some = Bytes::copy_from_slice(&whole[..whole.len() * 2 / 3]);
-    let stream = futures_util::stream::iter([Ok::<Bytes, Infallible>(some)]);
+    // What was said has to be on its way before the connection ends, or the client sees no answer at all.
+    let stream = futures_util::stream::once(async move { Ok(some) }).chain(futures_util::stream::once(async {
+        tokio::time::sleep(FLUSHED_WITHIN).await;
+        Err(std::io::Error::other("cut off"))
+    }));
     Response::from_parts(parts, Body::from_stream(stream))
 }
+
+/// How long the start of an answer may take to leave.
+const FLUSHED_WITHIN: Duration = Duration::from_millis(5);
 
 /// How long a delivery of a webhook may take, and a connection to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
