@@ -28,6 +28,8 @@ mod webhooks;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
+mod sample_tests;
+#[cfg(test)]
 mod tests;
 
 pub use private::without_persons;

@@ -1,1 +1,102 @@
+//! What is sent to the shop is written against its schema, and can change nothing there.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use apollo_compiler::executable::OperationType;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Schema};
+
+use super::operation::Operation;
+
+fn validate(schema: &Valid<Schema>, operation: Operation) -> Valid<ExecutableDocument> {
+    ExecutableDocument::parse_and_validate(schema, operation.document(), operation.name())
+        .unwrap_or_else(|error| panic!("{}: {}", operation.name(), error.errors))
+}
+
+fn cut() -> Valid<Schema> {
+    Schema::parse_and_validate(include_str!("schema.graphql"), "schema.graphql")
+        .unwrap_or_else(|error| panic!("{}", error.errors))
+}
+
+#[test]
+fn every_document_is_valid_against_the_cut_of_the_schema() {
+    let schema = cut();
+    for operation in Operation::ALL {
+        validate(&schema, operation);
+    }
+}
+
+#[test]
+fn every_document_is_valid_against_the_whole_schema_where_there_is_one() {
+    let Some(path) = std::env::var_os("HOLDFAST_ADMIN_SCHEMA") else {
+        eprintln!(
+            "HOLDFAST_ADMIN_SCHEMA is not set to the published schema 2026-10: only the cut was validated against"
+        );
+        return;
+    };
+    let text = std::fs::read_to_string(path).unwrap();
+    let schema = Schema::parse(text, "admin.graphql").unwrap_or_else(|error| panic!("{}", error.errors));
+    for operation in Operation::ALL {
+        validate(&Valid::assume_valid(schema.clone()), operation);
+    }
+}
+
+#[test]
+fn the_only_mutation_makes_a_webhook_subscription() {
+    let schema = cut();
+    let mut mutations = Vec::new();
+    for operation in Operation::ALL {
+        let document = validate(&schema, operation);
+        for sent in document.operations.iter().filter(|sent| sent.operation_type != OperationType::Query) {
+            mutations.extend(sent.root_fields(&document).map(|field| field.name.to_string()));
+        }
+    }
+    assert_eq!(mutations, ["webhookSubscriptionCreate"]);
+}
+
+#[test]
+fn nothing_is_asked_about_persons() {
+    const PERSONAL: [&str; 12] = [
+        "email",
+        "phone",
+        "customer",
+        "note",
+        "tags",
+        "firstName",
+        "lastName",
+        "displayName",
+        "clientIp",
+        "statusPageUrl",
+        "trackingInfo",
+        "address1",
+    ];
+    let schema = cut();
+    for operation in Operation::ALL {
+        let document = validate(&schema, operation);
+        for field in document.operations.iter().flat_map(|sent| sent.all_fields(&document)) {
+            let name = field.name.as_str();
+            assert!(!PERSONAL.contains(&name) && !name.ends_with("Address"), "{}: {name}", operation.name());
+        }
+    }
+}
+
+#[test]
+fn every_document_that_lives_here_is_an_operation_once() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mirror/shopify/queries");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let expected: BTreeSet<_> =
+        Operation::ALL.iter().map(|operation| format!("{}.graphql", operation.name())).collect();
+    assert_eq!(files.collect::<BTreeSet<_>>(), expected);
+    for (at, operation) in Operation::ALL.into_iter().enumerate() {
+        assert_eq!(operation as usize, at);
+    }
+}
+
+#[test]
+fn lists_without_pages_are_asked_for_as_far_as_is_checked() {
+    let document = Operation::OrdersByIds.document();
+    for list in ["fulfillments", "refunds"] {
+        assert!(document.contains(&format!("{list}(first: {})", super::read::LIST_MAX)));
+    }
+}

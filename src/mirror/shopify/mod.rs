@@ -39,6 +39,8 @@ mod document_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
+mod sample_tests;
+#[cfg(test)]
 mod tests;
 
 pub use operation::Operation;

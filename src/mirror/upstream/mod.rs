@@ -18,6 +18,8 @@ pub mod retry;
 mod client_tests;
 #[cfg(test)]
 pub(super) mod fake;
+#[cfg(test)]
+pub(super) mod samples;
 
 pub use answer::Answer;
 pub use client::{Call, Client, Failure, Limits};
