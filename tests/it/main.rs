@@ -26,4 +26,5 @@ mod reservations;
 mod scale;
 mod shipments;
 mod snapshots;
+mod standin;
 mod surface;

@@ -7,6 +7,7 @@ pub mod goods;
 pub mod load;
 pub mod process;
 pub mod race;
+pub mod standin;
 
 pub use app::TestApp;
 pub use client::{Answer, Client};
