@@ -17,7 +17,7 @@ use crate::cluster::{Database, SKUS};
 use crate::cpu::{Meter, Processes};
 use crate::parts::Bench;
 use crate::report::{Sample, Subject};
-use crate::server::{self, Jobs, Server};
+use crate::server::{self, NO_JOBS, Server};
 
 const LOTS: &str = include_str!("days.sql");
 /// Lots of each SKU.
@@ -64,7 +64,7 @@ impl Bench {
         ship(&mut conn, 0, lines, date).await?;
         conn.execute("ANALYZE").await?;
         let (server, key) =
-            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, Jobs::Off).await?;
+            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, &[NO_JOBS]).await?;
         self.cluster.settle().await?;
         let meter = Meter::start(Processes { server: server.pid(), postmaster: self.cluster.postmaster() });
         let took = close(&mut conn, &server, &key, date).await?;

@@ -13,6 +13,7 @@
 //!                                      a day of a million shipment lines, a year of closed days
 //! cargo bench -- big-day --lines 100000
 //! cargo bench -- year --days 40
+//! cargo bench -- mirror --orders 5000 --rounds 1
 //! cargo bench -- --seconds 10 --rounds 5
 //! ```
 //!
@@ -29,11 +30,14 @@ mod days;
 mod fill;
 mod import;
 mod load;
+mod mirror;
 mod parts;
 mod report;
 mod script;
 mod server;
+mod upstream;
 mod wire;
+mod written;
 mod yardstick;
 mod year;
 
@@ -60,6 +64,8 @@ enum Part {
     Reads,
     /// A file of 100,000 lots against a raw COPY of the same rows.
     Import,
+    /// Orders from an upstream, copied and claimed, against a raw COPY of the same rows; and again, unchanged.
+    Mirror,
     /// Hot throughput with millions of reservations in the tables, against empty tables.
     FullTable,
     /// Five minutes of hot load.
@@ -72,7 +78,8 @@ enum Part {
     Year,
 }
 
-const USUAL: [Part; 6] = [Part::Yardstick, Part::Lone, Part::Reads, Part::Import, Part::Hot, Part::Spread];
+const USUAL: [Part; 7] =
+    [Part::Yardstick, Part::Lone, Part::Reads, Part::Import, Part::Mirror, Part::Hot, Part::Spread];
 const LONG: [Part; 5] = [Part::FullTable, Part::Fresh, Part::Steady, Part::BigDay, Part::Year];
 
 /// Measures Holdfast against its yardsticks.
@@ -102,6 +109,9 @@ struct Arguments {
     /// Days that are closed one after another (default 366; 20 with --quick).
     #[arg(long, value_parser = clap::value_parser!(u64).range(20..=1000))]
     days: Option<u64>,
+    /// Orders that are mirrored (default 20,000; 2,000 with --quick).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..))]
+    orders: Option<u32>,
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -132,6 +142,7 @@ impl Arguments {
             rows: self.rows.unwrap_or(rows),
             lines: self.lines.unwrap_or(if self.quick { 100_000 } else { 1_000_000 }),
             days: self.days.unwrap_or(if self.quick { 20 } else { 366 }),
+            orders: self.orders.unwrap_or(if self.quick { 2_000 } else { 20_000 }),
             file_rows: if self.quick { 10_000 } else { 100_000 },
             threads: self.threads,
         }
@@ -217,6 +228,9 @@ async fn measure_round(bench: &mut Bench, wants: &impl Fn(&[Part]) -> bool) -> a
     }
     if wants(&[Part::Import]) {
         bench.import().await?;
+    }
+    if wants(&[Part::Mirror]) {
+        bench.mirror().await?;
     }
     if wants(&[Part::Yardstick, Part::Hot]) {
         bench.yardstick_hot().await?;

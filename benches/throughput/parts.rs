@@ -12,7 +12,7 @@ use crate::cpu::{Meter, Processes};
 use crate::fill;
 use crate::load::{self, Load, Outcome};
 use crate::report::{Report, Sample, Subject, thousands};
-use crate::server::{self, Jobs, Server};
+use crate::server::{self, Server};
 use crate::wire::{AnswerReader, Random, Request};
 use crate::yardstick::{Run, Runner};
 
@@ -44,6 +44,8 @@ pub struct Pace {
     pub days: u64,
     /// Rows of an imported file.
     pub file_rows: u32,
+    /// Orders that are mirrored.
+    pub orders: u32,
     /// Threads of the load generator.
     pub threads: usize,
 }
@@ -233,8 +235,7 @@ impl Bench {
     }
 
     async fn reopen(&self, database: Database, expected: u64) -> anyhow::Result<Site> {
-        let (server, key) =
-            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, Jobs::On).await?;
+        let (server, key) = server::start_holdfast(&database.url, self.cluster.folder(), &database.name, &[]).await?;
         Ok(Site { database, server, key, expected })
     }
 

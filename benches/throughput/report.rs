@@ -60,6 +60,12 @@ pub enum Subject {
     Import,
     /// COPY of the rows that it made.
     RawCopy,
+    /// Orders from an upstream, copied and claimed.
+    Mirrored,
+    /// COPY of the rows that they made.
+    CopiedOrders,
+    /// The same orders looked through again, unchanged.
+    MirroredAgain,
     /// Hot, on empty tables.
     EmptyTables,
     /// Hot, with millions of reservations in the tables.
@@ -95,6 +101,9 @@ impl Subject {
             Self::Availability => "availability",
             Self::Import => "import, rows of CSV",
             Self::RawCopy => "raw COPY of the same rows",
+            Self::Mirrored => "orders mirrored, claimed",
+            Self::CopiedOrders => "raw COPY of their rows",
+            Self::MirroredAgain => "the same orders, unchanged",
             Self::EmptyTables => "hot, empty tables",
             Self::FullTables => "hot, full tables",
             Self::SteadyBest => "steady, best minute",
@@ -118,18 +127,23 @@ enum Bound {
     MedianAtMost(f64),
 }
 
-const WANTED: [(Subject, Bound, Subject); 10] = [
+const WANTED: [(Subject, Bound, Subject); 12] = [
     (Subject::Hot, Bound::ThroughputAtLeast(12.0), Subject::YardstickHot),
     (Subject::Spread, Bound::ThroughputAtLeast(3.0), Subject::YardstickSpread),
     (Subject::Lone, Bound::MedianAtMost(1.5), Subject::YardstickLone),
     (Subject::Availability, Bound::ThroughputAtLeast(0.7), Subject::BareRoute),
     (Subject::Import, Bound::ThroughputAtLeast(0.3), Subject::RawCopy),
+    (Subject::Mirrored, Bound::ThroughputAtLeast(0.25), Subject::CopiedOrders),
+    (Subject::MirroredAgain, Bound::ThroughputAtLeast(3.0), Subject::Mirrored),
     (Subject::FullTables, Bound::ThroughputAtLeast(0.9), Subject::EmptyTables),
     (Subject::SteadyLast, Bound::ThroughputAtLeast(0.95), Subject::SteadyBest),
     (Subject::NeverAnalysed, Bound::ThroughputAtLeast(0.9), Subject::Analysed),
     (Subject::ClosedDay, Bound::ThroughputAtLeast(0.5), Subject::CopiedMovements),
     (Subject::DayAfterAYear, Bound::MedianAtMost(1.2), Subject::FirstDay),
 ];
+
+/// What is wanted of a subject by itself.
+const WANTED_PER_SECOND: [(Subject, f64); 1] = [(Subject::Mirrored, 2_000.0)];
 
 /// All samples of one subject at one number of connections, by round.
 #[derive(Debug)]
@@ -226,8 +240,7 @@ impl Report {
     }
 
     fn write_wanted(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = format!("{:<50}{:>10}{:>10}{:>18}", "wanted", "bound", "measured", "min – max");
-        let mut header = Some(header);
+        let mut lines = Vec::new();
         for (subject, bound, other) in &WANTED {
             let (Some(row), Some(base)) = (self.best(*subject), self.best(*other)) else { continue };
             let number = |sample: &Sample| match bound {
@@ -236,29 +249,34 @@ impl Report {
             };
             // Round by round: what slows the whole machine for a while slows both sides.
             let ratios: Vec<f64> = row.samples.iter().zip(&base.samples).map(|(a, b)| number(a) / number(b)).collect();
-            let measured = median(ratios.iter().copied());
-            let (text, holds) = match bound {
-                Bound::ThroughputAtLeast(least) => (format!("≥ {least}"), measured >= *least),
-                Bound::MedianAtMost(most) => (format!("≤ {most}"), measured <= *most),
-            };
-            // Only above a first line: a run of the yardstick alone compares nothing.
-            if let Some(header) = header.take() {
-                writeln!(f, "\n{header}")?;
-            }
-            writeln!(
-                f,
-                "{:<50}{text:>10}{measured:>10.3}{:>18}   {}",
-                format!("{} ({}) / {}", subject.label(), row.connections, other.label()),
-                format!(
-                    "{:.3} – {:.3}",
-                    ratios.iter().copied().fold(f64::INFINITY, f64::min),
-                    ratios.iter().copied().fold(0.0, f64::max)
-                ),
-                if holds { "PASS" } else { "short" },
-            )?;
+            let name = format!("{} ({}) / {}", subject.label(), row.connections, other.label());
+            lines.push(match bound {
+                Bound::ThroughputAtLeast(least) => {
+                    wanted_line(&name, &format!("≥ {least}"), &ratios, |m| m >= *least)
+                }
+                Bound::MedianAtMost(most) => wanted_line(&name, &format!("≤ {most}"), &ratios, |m| m <= *most),
+            });
         }
-        Ok(())
+        for (subject, least) in &WANTED_PER_SECOND {
+            let Some(row) = self.best(*subject) else { continue };
+            let rates: Vec<f64> = row.samples.iter().map(|s| s.per_second).collect();
+            let name = format!("{} per second", subject.label());
+            lines.push(wanted_line(&name, &format!("≥ {least}"), &rates, |measured| measured >= *least));
+        }
+        // Only above a first line: a run of the yardstick alone compares nothing.
+        if !lines.is_empty() {
+            writeln!(f, "\n{:<50}{:>10}{:>10}{:>18}", "wanted", "bound", "measured", "min – max")?;
+        }
+        lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
+}
+
+fn wanted_line(name: &str, bound: &str, rounds: &[f64], holds: impl Fn(f64) -> bool) -> String {
+    let measured = median(rounds.iter().copied());
+    let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = rounds.iter().copied().fold(0.0, f64::max);
+    let mark = if holds(measured) { "PASS" } else { "short" };
+    format!("{name:<50}{bound:>10}{measured:>10.3}{:>18}   {mark}", format!("{least:.3} – {most:.3}"))
 }
 
 impl fmt::Display for Report {

@@ -35,16 +35,11 @@ pub fn settings() -> Vec<String> {
         .collect()
 }
 
-/// Whether the server looks for jobs to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Jobs {
-    /// As by default.
-    On,
-    /// It does only what it is asked: where days are closed by hand, its own daily close would be faster with some.
-    Off,
-}
+/// Has the server do only what it is asked: where days are closed one by one, its own daily close would come first.
+pub const NO_JOBS: (&str, &str) = ("HOLDFAST_JOBS_INTERVAL_MS", "0");
 
 /// How the real server is started: everything that depends on its environment variables and its printed lines.
+/// `settings` are names and values that the part needs.
 ///
 /// # Errors
 /// It does not start; its log's end is in the error.
@@ -52,7 +47,7 @@ pub async fn start_holdfast(
     database_url: &str,
     folder: &Path,
     name: &str,
-    jobs: Jobs,
+    settings: &[(&str, &str)],
 ) -> anyhow::Result<(Server, String)> {
     let key_file = folder.join(format!("{name}.key"));
     // The nearest `.env` counts, and the project's own may not reconfigure what is measured.
@@ -63,10 +58,8 @@ pub async fn start_holdfast(
         .env("DATABASE_URL", database_url)
         .env_remove("HOLDFAST_MIGRATION_DATABASE_URL")
         .env("HOLDFAST_LISTEN", "127.0.0.1:0")
-        .env("HOLDFAST_ADMIN_KEY_FILE", &key_file);
-    if jobs == Jobs::Off {
-        command.env("HOLDFAST_JOBS_INTERVAL_MS", "0");
-    }
+        .env("HOLDFAST_ADMIN_KEY_FILE", &key_file)
+        .envs(settings.iter().copied());
     let server = Server::start(command, folder.join(format!("{name}.log"))).await?;
     // Written at the first start on a database; later ones find it.
     let key = fs::read_to_string(&key_file).with_context(|| format!("no admin key in {}", key_file.display()))?;

@@ -14,7 +14,7 @@ use crate::cpu::{Meter, Processes};
 use crate::days::{LOTS_PER_SKU, close, expect_account, sample, ship, yesterday};
 use crate::parts::Bench;
 use crate::report::{Subject, thousands};
-use crate::server::{self, Jobs, Server};
+use crate::server::{self, NO_JOBS, Server};
 
 /// Days at each end of the history that are compared, one by one.
 const COMPARED: u64 = 10;
@@ -70,7 +70,7 @@ impl Bench {
         let mut conn = self.plant(&database, LINES * days, days).await?;
         let newest = yesterday(&mut conn).await?;
         let (server, key) =
-            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, Jobs::Off).await?;
+            server::start_holdfast(&database.url, self.cluster.folder(), &database.name, &[NO_JOBS]).await?;
         let mut site = Site { conn, server, key };
         let (mut millis, mut processor) = (Vec::new(), Vec::new());
         for day in 0..days {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{ArgAction, Args};
 use secrecy::SecretString;
 
 use crate::mirror::settings::{OrderPolicy, RechargeSettings, Settings, ShopifyAccess, ShopifySettings};
@@ -96,6 +96,10 @@ pub struct MirrorConfig {
     #[arg(long, env = "HOLDFAST_MIRROR_PARALLEL", default_value_t = 4,
         value_parser = clap::value_parser!(u16).range(1..=32))]
     pub mirror_parallel: u16,
+
+    /// Whether requests keep to the rates that Shopify and Recharge publish. Only off against a stand-in.
+    #[arg(long, env = "HOLDFAST_MIRROR_PACING", default_value_t = true, hide = true, action = ArgAction::Set)]
+    pub mirror_pacing: bool,
 }
 
 impl MirrorConfig {
@@ -122,7 +126,7 @@ impl MirrorConfig {
             poll_interval: Duration::from_secs(self.mirror_poll_seconds.into()),
             settle: Duration::from_secs(self.mirror_settle_seconds.into()),
             parallel: self.mirror_parallel.into(),
-            pacing: true,
+            pacing: self.mirror_pacing,
         })
     }
 
