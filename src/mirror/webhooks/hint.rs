@@ -218,4 +218,38 @@ mod tests {
         let odd = br#"{"id": "Jo", "updated_at": "call me at 5\u0000"}"#;
         assert_eq!(read(Source::Shopify, "orders/updated", odd).about, json!({}));
     }
+
+    /// Real deliveries, which live outside of the repository.
+    #[test]
+    fn every_delivery_of_the_samples_says_what_it_is_about() {
+        let Some(all) = crate::mirror::upstream::samples::samples() else { return };
+        let order = Meaning::Fetch(Entity::Order, 820_982_911_946_154_508);
+        let (mut official, mut real) = (0, 0);
+        for (file, sample) in all.iter().filter(|(file, _)| file.starts_with("webhook_")) {
+            // A file of one document is that document.
+            let sample = if let serde_json::Value::Array(documents) = sample { &documents[0] } else { sample };
+            for (kind, topic, meaning) in [
+                ("Order", "orders/create", order),
+                ("OrderEdit", "orders/edited", order),
+                ("Refund", "refunds/create", order),
+                ("Fulfillment", "fulfillments/update", order),
+                ("Product", "products/update", Meaning::Fetch(Entity::Product, 788_032_119_674_292_922)),
+                ("InventoryLevel", "inventory_levels/update", Meaning::OtherTopic),
+            ] {
+                if let Some(body) = sample.get(kind) {
+                    let hint = read(Source::Shopify, topic, body.to_string().as_bytes());
+                    assert_eq!(hint.meaning, meaning, "{file}: {kind}");
+                    official += 1;
+                }
+            }
+            let topic = if sample.get("order_id").is_some() { "fulfillments/update" } else { "orders/create" };
+            if sample.get("id").is_some() {
+                let hint = read(Source::Shopify, topic, sample.to_string().as_bytes());
+                assert!(matches!(hint.meaning, Meaning::Fetch(Entity::Order, id) if id > 0), "{file}: {hint:?}");
+                assert!(!hint.about.to_string().contains('@'), "{file}: an address is kept");
+                real += 1;
+            }
+        }
+        assert!(official >= 6 && real >= 2, "{official} official, {real} real");
+    }
 }
