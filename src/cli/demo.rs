@@ -82,12 +82,10 @@ async fn prepare(
     db::migrate(&database.migration).await?;
     let clock = Clock::new();
     let DemoArgs { per_second, faults_per_mille, seed, .. } = args;
-    let demo = Demo::open(clock.clone(), Pace { per_second, faults_per_mille, seed }).await?;
-    let settings = mirror::Settings {
-        webhook_base_url: Some(format!("http://{address}")),
-        restock_on_sale: true,
-        ..demo.standin.mirror_settings()
-    };
+    let base = format!("http://{address}");
+    let demo = Demo::open(clock.clone(), Pace { per_second, faults_per_mille, seed }, &base).await?;
+    let settings =
+        mirror::Settings { webhook_base_url: Some(base), restock_on_sale: true, ..demo.standin.mirror_settings() };
     let running = app::start_mirroring(database.options.clone(), clock, config.settings(), settings).await?;
     let key = serve::first_key(&database.migration).await?.context("the demo's database is not empty")?;
     Ok((demo, running, key.token.clone()))

@@ -17,6 +17,8 @@ pub mod standin;
 mod traffic;
 
 use crate::clock::Clock;
+use crate::mirror::rows::Source;
+use crate::mirror::webhooks::subscriptions;
 use api::Api;
 use report::Report;
 use shop::Shop;
@@ -49,13 +51,21 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Opens the shop, with some orders of the days before.
+    /// Opens the shop, with some orders of the days before. `base`: where the service will listen; it is subscribed to what
+    /// it lives from, as if it had been there before.
     ///
     /// # Errors
     /// If the stand-in cannot listen.
-    pub async fn open(clock: Clock, pace: Pace) -> anyhow::Result<Self> {
+    pub async fn open(clock: Clock, pace: Pace, base: &str) -> anyhow::Result<Self> {
         let standin = StandIn::start(Options { clock, seed: pace.seed, ..Options::default() }).await?;
         let shop = standin.change(|world| Shop::furnish(world, HISTORY))?;
+        standin.change(|world| {
+            for source in [Source::Shopify, Source::Recharge] {
+                for one in subscriptions::wanted(source, base) {
+                    world.add_hook(source, &one.topic, &one.uri);
+                }
+            }
+        });
         standin.set_webhooks(Webhooks::Sent);
         let kinds = Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::TooMany(None))).collect();
         standin.set_faults(Faults { per_mille: pace.faults_per_mille, kinds });

@@ -100,10 +100,8 @@ impl Shop {
         Ok(())
     }
 
-    /// Says which pool the location is and what the kit consists of, and subscribes to webhooks. Waits until the mirror has
-    /// copied what this is about.
+    /// Says which pool the location is and what the kit consists of, once the mirror has copied them.
     pub(super) async fn connect(&self, api: &Api) -> anyhow::Result<()> {
-        api.send(Method::POST, "/jobs/mirror_webhook_subscriptions/run", &json!({})).await?;
         for path in [format!("/mirror/variants/{}", self.kit), "/mirror/locations".to_owned()] {
             self.copied(api, &path).await;
         }

@@ -78,6 +78,7 @@ async fn an_empty_bucket_throttles_until_enough_has_flowed_in() {
     caller.standin.options().clock.advance(TimeDelta::seconds(1));
     let answer = caller.graphql(SEEN, page).await;
     assert!(answer.get("errors").is_none(), "a second brings a hundred points: {answer}");
+    caller.standin.options().clock.advance(TimeDelta::seconds(20));
     let nested =
         "{ orders(first: 250) { nodes { lineItems(first: 250) { nodes { variant { id } product { id } } } } } }";
     let answer = caller.graphql(nested, json!({})).await;

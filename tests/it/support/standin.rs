@@ -9,12 +9,7 @@ use holdfast::mirror;
 use super::app::{TestApp, settings};
 use super::db;
 
-/// A stand-in, and the service copying from it.
-pub async fn mirroring() -> (StandIn, TestApp) {
-    mirroring_with(Options::default(), |_| {}).await
-}
-
-/// The same, set up otherwise.
+/// A stand-in, and the service copying from it with these changes.
 pub async fn mirroring_with(options: Options, change: impl FnOnce(&mut mirror::Settings)) -> (StandIn, TestApp) {
     let clock = Clock::new();
     let standin = StandIn::start(Options { clock: clock.clone(), ..options }).await.unwrap();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::clock::Clock;
+use crate::mirror::rows::Source;
 
 mod fulfilments;
 mod orders;
@@ -86,6 +87,16 @@ impl World {
             recharge: RechargeWorld::default(),
             recharge_hooks: Vec::new(),
             newsroom: Newsroom::new(tells),
+        }
+    }
+
+    /// Subscribes an address to a topic, in the source's words.
+    pub fn add_hook(&mut self, source: Source, topic: &str, address: &str) {
+        let (id, created_at) = (self.mint_small(), self.now());
+        let hook = Hook { id, topic: topic.to_owned(), address: address.to_owned(), created_at };
+        match source {
+            Source::Shopify => self.hooks.push(hook),
+            Source::Recharge => self.recharge_hooks.push(hook),
         }
     }
 
