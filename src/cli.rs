@@ -15,6 +15,7 @@ use crate::{db, telemetry};
 
 mod demo;
 mod keys;
+mod mirror;
 mod repair;
 mod serve;
 
@@ -44,6 +45,11 @@ enum Subcommands {
     Repair {
         #[command(subcommand)]
         command: repair::RepairCommand,
+    },
+    /// What is copied from Shopify and Recharge.
+    Mirror {
+        #[command(subcommand)]
+        command: mirror::MirrorCommand,
     },
     /// API keys.
     Keys {
@@ -96,6 +102,7 @@ async fn run(cli: Cli) -> ExitCode {
             Ok(clean) => ExitCode::from(u8::from(!clean)),
             Err(error) => exit(Err(error)),
         },
+        Subcommands::Mirror { command } => exit(Box::pin(mirror::run(&cli.config, command)).await),
         Subcommands::Keys { command } => exit(keys::run(&cli.config, command).await),
         Subcommands::Demo(args) => exit(Box::pin(demo::demo(&cli.config, args)).await),
         Subcommands::PgReaper { .. } => ExitCode::SUCCESS,

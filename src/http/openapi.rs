@@ -77,6 +77,7 @@ pub fn build() -> (Router<Arc<App>>, OpenApi) {
         .merge(keys::routes::routes())
         .merge(repair::routes::routes())
         .merge(jobs::routes::routes())
+        .merge(mirror::routes::routes())
         .merge(mirror::mapping::routes::routes())
         .merge(mirror::unmatched::routes())
         .merge(mirror::campaigns::routes::routes())

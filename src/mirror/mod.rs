@@ -39,6 +39,7 @@ pub mod demand;
 pub mod mapping;
 pub mod recharge;
 pub mod refetch;
+pub mod routes;
 pub mod rows;
 pub mod settings;
 pub mod shopify;
@@ -47,6 +48,7 @@ pub mod streams;
 pub mod unmatched;
 pub mod upcoming;
 pub mod upstream;
+pub mod view;
 pub mod webhooks;
 
 pub use recharge::Recharge;

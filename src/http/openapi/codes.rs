@@ -127,7 +127,9 @@ fn codes_about_the_mirror(operation: &str) -> Option<&'static [&'static [Code]]>
         "get_campaign" | "delete_campaign" => &[&[CampaignNotFound]],
         "put_campaign" => &[BODY, EDIT, &[CampaignNotFound, UnknownProduct]],
         "retry_webhook" => &[&[WebhookNotFound]],
-        "list_webhooks"
+        "get_mirror"
+        | "list_mirror_findings"
+        | "list_webhooks"
         | "list_variants"
         | "list_locations"
         | "list_unmatched_lines"
