@@ -46,7 +46,7 @@ BEGIN
     GRANT INSERT, DELETE ON idempotency_keys TO holdfast_app;
     -- What orders claim: their newest state, and which reservations are theirs.
     GRANT INSERT, UPDATE (revision, absorbed_by, order_name, updated_at) ON demands TO holdfast_app;
-    GRANT INSERT, UPDATE (quantity, unit_quantity, mapping_version), DELETE ON demand_lines TO holdfast_app;
+    GRANT INSERT, UPDATE (quantity, unit_quantity, mapping_version) ON demand_lines TO holdfast_app;
     GRANT INSERT, UPDATE (source, order_id) ON demand_claims TO holdfast_app;
     -- What mirrored things mean, and what is linked to them.
     GRANT INSERT ON variant_mappings, variant_components, sku_retirements TO holdfast_app;

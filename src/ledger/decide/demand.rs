@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::claim::{self, Back};
 use crate::ids::{ClientId, ReservationId, SkuId};
 use crate::ledger::command::Demand;
-use crate::ledger::demand::{DemandKey, DemandRecord};
+use crate::ledger::demand::{DemandKey, DemandLine, DemandRecord};
 use crate::ledger::outcome::{Demanded, Outcome};
 use crate::ledger::world::World;
 use crate::reservations::state::{Line, Origin, Reservation, State};
@@ -25,7 +25,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, demand: &Demand) -
         order_name: demand.order_name.clone(),
         revision: demand.revision,
         absorbed_by: None,
-        lines: demand.lines.clone(),
+        lines: lines_of_order(demand, known.as_ref()),
         claims: known.as_ref().map(|known| known.claims.clone()).unwrap_or_default(),
         shipped: known.as_ref().map(|known| known.shipped.clone()).unwrap_or_default(),
     };
@@ -56,6 +56,17 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, demand: &Demand) -
     Outcome::Demanded(Box::new(Demanded { stale: false, made: own, foreign, oversold }))
 }
 
+/// What the lines want now; a line that was there before and is not any more wants nothing.
+fn lines_of_order(demand: &Demand, known: Option<&DemandRecord>) -> Vec<DemandLine> {
+    let mut lines = demand.lines.clone();
+    for before in known.iter().flat_map(|known| &known.lines) {
+        if !lines.iter().any(|line| line.line_ref == before.line_ref && line.sku == before.sku) {
+            lines.push(DemandLine { quantity: 0, ..before.clone() });
+        }
+    }
+    lines
+}
+
 fn is_own(owner: &DemandKey, demand: &Demand) -> bool {
     *owner == demand.key || demand.absorbs.contains(owner)
 }
@@ -70,7 +81,9 @@ fn absorb(world: &mut World<'_>, other: &DemandKey, record: &mut DemandRecord) {
         *record.shipped.entry(sku).or_default() += units;
     }
     absorbed.absorbed_by = Some(record.key.order_id.clone());
-    absorbed.lines.clear();
+    for line in &mut absorbed.lines {
+        line.quantity = 0;
+    }
     world.keep_demand(absorbed);
 }
 

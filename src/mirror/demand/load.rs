@@ -388,7 +388,15 @@ async fn put_claiming(
         if let (Some(line), Some(sku), Some(units), Some(version)) =
             (row.line_ref, row.sku_id, row.unit_quantity, row.mapping_version)
         {
-            known.pinned.entry((*source, *id, line)).or_default().push((SkuId(sku), units, version));
+            let pinned = known.pinned.entry((*source, *id, line)).or_default();
+            // What it was under an older version of the mapping wants nothing any more.
+            let newest = pinned.iter().map(|(_, _, version)| *version).max().unwrap_or(version);
+            if version > newest {
+                pinned.clear();
+            }
+            if version >= newest {
+                pinned.push((SkuId(sku), units, version));
+            }
         }
     }
     Ok(())

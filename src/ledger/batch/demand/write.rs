@@ -65,7 +65,6 @@ pub(in crate::ledger::batch) async fn write(
     changed: &[DemandRecord],
 ) -> Result<(), BatchError> {
     write_records(conn, pool, now, changed).await?;
-    drop_lines(conn, pool, changed).await?;
     write_lines(conn, pool, changed).await?;
     write_claims(conn, pool, changed).await
 }
@@ -113,33 +112,7 @@ async fn write_records(
     expect_rows("orders", changed.len(), &done)
 }
 
-/// Lines that an order no longer has.
-async fn drop_lines(conn: &mut PgConnection, pool: PoolId, changed: &[DemandRecord]) -> Result<(), BatchError> {
-    let Keys { sources, ids } = Keys::of(changed);
-    let kept = Lines::of(changed);
-    sqlx::query!(
-        r#"
-        DELETE FROM demand_lines AS l
-        USING unnest($2::text[], $3::text[]) AS u (source, order_id)
-        WHERE l.pool_id = $1 AND l.source = u.source AND l.order_id = u.order_id
-            AND (l.source, l.order_id, l.line_ref, l.sku_id) NOT IN (
-                SELECT k.source, k.order_id, k.line_ref, k.sku_id
-                FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[]) AS k (source, order_id, line_ref, sku_id)
-            )
-        "#,
-        pool.0,
-        &sources as &[&str],
-        &ids as &[&str],
-        &kept.keys.sources as &[&str],
-        &kept.keys.ids as &[&str],
-        &kept.refs as &[&str],
-        &kept.skus,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
+/// A line that an order no longer has stays, and wants nothing.
 async fn write_lines(conn: &mut PgConnection, pool: PoolId, changed: &[DemandRecord]) -> Result<(), BatchError> {
     let lines = Lines::of(changed);
     if lines.refs.is_empty() {
