@@ -140,7 +140,7 @@ async fn it_may_add_everywhere_edit_what_moves_and_delete_what_is_not_history() 
         [
             (
                 "DELETE",
-                "campaign_products campaigns demand_lines idempotency_keys job_slots line_mappings location_pools \
+                "campaign_products campaigns idempotency_keys job_slots line_mappings location_pools \
                  unmatched_lines"
             ),
             (

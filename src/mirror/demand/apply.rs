@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,13 @@ pub struct Applied {
 /// # Errors
 /// Database errors; what was applied stays applied.
 pub async fn drain(app: &Arc<App>, stop: &CancellationToken) -> sqlx::Result<Applied> {
+    // While the commands of one pass are decided, the next is read.
+    let (one, other) = join(drain_alone(app, stop), drain_alone(app, stop)).await;
+    let (one, other) = (one?, other?);
+    Ok(Applied { applied: one.applied + other.applied, failed: one.failed + other.failed })
+}
+
+async fn drain_alone(app: &Arc<App>, stop: &CancellationToken) -> sqlx::Result<Applied> {
     let mut all = Applied::default();
     while !stop.is_cancelled() {
         let pass = apply_pending(app, PASS).await?;
