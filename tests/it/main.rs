@@ -30,6 +30,7 @@ mod scale;
 mod shipments;
 mod snapshots;
 mod standin;
+mod streams;
 mod surface;
 mod upcoming;
 mod webhooks;
