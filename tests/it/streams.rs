@@ -1,19 +1,26 @@
 //! Backfill, polls and the nightly comparison against a stand-in: complete whatever goes wrong, written once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use holdfast::demo::standin::{Faults, NewOrder, Options, StandIn, Webhooks};
+use holdfast::demo::standin::{Fault, Faults, NewOrder, Options, StandIn, Webhooks};
 use holdfast::mirror::demand::apply::drain;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
+use crate::support::process::{folder, on_test_db, run, spawn};
+use crate::support::race::eventually;
 use crate::support::standin::mirroring_with;
 
 async fn start() -> (StandIn, TestApp) {
     let options = Options { webhooks: Webhooks::Off, ..Options::default() };
-    mirroring_with(options, |mirror| mirror.since = Some("2020-01-01T00:00:00Z".parse().unwrap())).await
+    mirroring_with(options, |mirror| {
+        mirror.since = Some("2020-01-01T00:00:00Z".parse().unwrap());
+        mirror.settle = Duration::ZERO;
+    })
+    .await
 }
 
 /// The jobs that are due, and the claims that follow.
@@ -197,4 +204,43 @@ async fn an_order_of_recharge_and_its_shopify_order_are_one_claim_whichever_come
         app.finish().await;
         standin.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_that_is_killed_again_and_again_ends_with_every_order_copied_and_claimed_once() {
+    let (standin, app) = start().await;
+    app.stock("TEA", 1000).await;
+    app.stock("CUP", 1000).await;
+    let orders = open_shop(&standin, 400);
+    // Slow enough to be killed in the middle of a page.
+    standin.set_faults(Faults { per_mille: 1000, kinds: vec![Fault::Slow(Duration::from_millis(40))] });
+    let folder = folder("backfill");
+    let mut env = on_test_db(&app.db, &folder).await;
+    let options = standin.options();
+    env.extend([
+        ("HOLDFAST_SHOPIFY_SHOP", options.shop.clone()),
+        ("HOLDFAST_SHOPIFY_TOKEN", options.token.clone()),
+        ("HOLDFAST_SHOPIFY_URL", standin.shopify_url()),
+        ("HOLDFAST_MIRROR_PACING", "false".to_owned()),
+        ("HOLDFAST_MIRROR_SINCE", "2020-01-01T00:00:00Z".to_owned()),
+        ("HOLDFAST_MIRROR_SETTLE_SECONDS", "0".to_owned()),
+    ]);
+    let fetched = || standin.count("OrdersByIds");
+    for page in [2, 7, 12] {
+        let mut child = spawn(&folder, &env, &["mirror", "backfill"]);
+        let from = fetched();
+        eventually("fetches orders", async || fetched() >= from.max(page) || child.try_wait().unwrap().is_some()).await;
+        child.kill().await.unwrap();
+    }
+    let done = run(&folder, &env, &["mirror", "backfill"]).await;
+    assert!(done.status.success(), "{done:?}");
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM mirror.orders").fetch_one(&app.db.owner()).await.unwrap();
+    assert_eq!(rows, i64::try_from(orders.len()).unwrap());
+    // What a killed run had taken on is applied once its lease is over.
+    app.advance(120);
+    drain(&app.app, &CancellationToken::new()).await.unwrap();
+    assert_eq!(stock(&app, "TEA").await.1 + stock(&app, "CUP").await.1, owed(&standin, &orders), "claimed once each");
+    app.finish().await;
+    standin.stop().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }

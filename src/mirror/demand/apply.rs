@@ -138,7 +138,8 @@ struct Context<'a> {
 async fn prepare(app: &Arc<App>, taken: &[Taken]) -> sqlx::Result<Vec<(Taken, Option<Work>)>> {
     let catalogue = app.catalogue.current();
     let settings = &app.mirror.settings;
-    let mut conn = app.db.acquire().await?;
+    // One snapshot: parcels of one state of an order and refunds of another would make a third that never was.
+    let mut conn = app.db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let of = |source| -> Vec<i64> { taken.iter().filter(|t| t.source == source).map(|t| t.order_id).collect() };
     let (shopify, recharge) = (of(Source::Shopify), of(Source::Recharge));
     let mut orders = HashMap::new();
@@ -183,7 +184,7 @@ async fn prepare(app: &Arc<App>, taken: &[Taken]) -> sqlx::Result<Vec<(Taken, Op
     for source in [Source::Shopify, Source::Recharge] {
         began_at.extend(load::find_began_at(&mut conn, source).await?.map(|at| (source, at)));
     }
-    drop(conn);
+    conn.commit().await?;
     let default_pool = catalogue.pool_by_code(&settings.pool).map(|pool| pool.id);
     let context =
         Context { settings, catalogue: &catalogue, began_at, orders, meanings, known, called, links, default_pool };

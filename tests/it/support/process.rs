@@ -53,6 +53,11 @@ pub async fn run(folder: &Path, env: &[(&str, String)], arguments: &[&str]) -> O
     command.stderr(Stdio::piped()).output().await.unwrap()
 }
 
+/// Starts one command of the program and lets it run.
+pub fn spawn(folder: &Path, env: &[(&str, String)], arguments: &[&str]) -> Child {
+    program(folder, env, arguments).stdout(Stdio::null()).spawn().unwrap()
+}
+
 /// Starts the program, asks it to stop once `reached` is done (which is given its log), and waits for its end.
 pub async fn stop_while_starting(
     folder: &Path,
