@@ -99,6 +99,8 @@ async fn a_close_that_is_killed_at_any_statement_is_finished_by_the_next_as_if_n
     let mut env = on_test_db(&db, &folder).await;
     env.push(("HOLDFAST_SNAPSHOT_CHUNK_SKUS", "1".to_owned()));
     env.push(("HOLDFAST_SNAPSHOT_WORKERS", "1".to_owned()));
+    // The daily job would close the same days.
+    env.push(("HOLDFAST_JOBS_INTERVAL_MS", "0".to_owned()));
     let mut conn = db.owner_options.connect().await.unwrap();
     let wait = "CREATE FUNCTION wait_at_the_wall() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_advisory_xact_lock_shared(4712); RETURN NEW; END'";
