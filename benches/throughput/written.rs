@@ -87,7 +87,7 @@ pub async fn dump(conn: &mut PgConnection, mark: i64) -> anyhow::Result<Vec<Rows
         }
         drop(stream);
         // The text format writes a line break within a value as two letters.
-        let count = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let count = bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
         if count > 0 {
             dumped.push(Rows { table, count, bytes });
         }

@@ -8,14 +8,14 @@ use crate::mirror::upstream::samples::{objects, samples};
 /// What kind of thing a document is, told by what only that has.
 fn kind(object: &Value) -> Option<&'static str> {
     let has = |field| object.get(field).is_some();
-    match object["id"].is_i64() && has("updated_at") {
-        false => None,
-        true if has("order_interval_unit") => Some("subscription"),
-        true if has("line_items") && has("charge") => Some("order"),
-        true if has("line_items") && has("orders_count") => Some("charge"),
-        true if has("subscriptions_active_count") => Some("customer"),
-        true => None,
-    }
+    let kinds = [
+        ("subscription", has("order_interval_unit")),
+        ("order", has("line_items") && has("charge")),
+        ("charge", has("line_items") && has("orders_count")),
+        ("customer", has("subscriptions_active_count")),
+    ];
+    let whole = object["id"].is_i64() && has("updated_at");
+    kinds.into_iter().find(|(_, is)| whole && *is).map(|(kind, _)| kind)
 }
 
 #[test]

@@ -89,9 +89,10 @@ async fn a_token_is_asked_for_once_kept_and_renewed_when_it_is_refused_or_old() 
             return Act::ok(&json!({ "access_token": format!("t{n}"), "scope": "read_orders", "expires_in": 86399 }));
         }
         // The first token is taken back after one use.
-        match n > 1 && request.headers.contains("x-shopify-access-token: t0") {
-            true => Act::json(401, &json!({ "errors": "[API] Invalid API key or access token" })),
-            false => nodes(request, order_document),
+        if n > 1 && request.headers.contains("x-shopify-access-token: t0") {
+            Act::json(401, &json!({ "errors": "[API] Invalid API key or access token" }))
+        } else {
+            nodes(request, order_document)
         }
     })
     .await;
@@ -112,9 +113,12 @@ async fn a_token_is_asked_for_once_kept_and_renewed_when_it_is_refused_or_old() 
 
 #[tokio::test]
 async fn a_token_that_is_refused_again_or_cannot_be_renewed_is_an_error() {
-    let fake = Fake::start(|_, request| match request.line.contains("oauth") {
-        true => Act::ok(&json!({ "access_token": "t", "expires_in": 86399 })),
-        false => Act::json(401, &json!({ "errors": "no" })),
+    let fake = Fake::start(|_, request| {
+        if request.line.contains("oauth") {
+            Act::ok(&json!({ "access_token": "t", "expires_in": 86399 }))
+        } else {
+            Act::json(401, &json!({ "errors": "no" }))
+        }
     })
     .await;
     let client_secret = SecretString::from("s");

@@ -101,7 +101,8 @@ async fn serve(
         Act::Truncate(body) => format!("{head}content-length: {}\r\n\r\n{body}", body.len() + 100),
         Act::BreakOff(body) => format!("{head}\r\n{body}"),
         Act::Answer { status, headers, body } => {
-            let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let headers =
+                headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
             let length = body.len();
             format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}")
         }

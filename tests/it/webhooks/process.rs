@@ -139,7 +139,7 @@ async fn a_delivery_is_worked_on_by_one_instance_at_a_time_and_survives_it() {
     let other = TestApp::start_mirroring(Arc::clone(&app.db), app.clock.clone(), settings(), mirror).await;
     let order = order(&standin);
     let sent = deliver(&standin, &app).await;
-    standin.set_faults(Faults { per_mille: 1000, kinds: vec![Fault::Slow(Duration::from_secs(60))] });
+    standin.set_faults(Faults { per_mille: 1000, kinds: vec![Fault::Slow(Duration::from_mins(1))] });
     let asked = async { eventually("it asks", async || !standin.requests().is_empty()).await };
     tokio::select! {
         _ = app.work_on_webhooks() => panic!("the stand-in is not slow"),
