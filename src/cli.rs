@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_LOG};
 use crate::db::embedded::{self, Embedded};
 use crate::{db, telemetry};
 
@@ -73,7 +73,12 @@ enum Subcommands {
 pub fn main() -> ExitCode {
     drop(dotenvy::dotenv());
     let cli = Cli::parse();
-    telemetry::init_logs(&cli.config.log, cli.config.log_format);
+    let log = match &cli.command {
+        // Faults are part of the show, and the show is not the log.
+        Some(Subcommands::Demo(_)) if cli.config.log == DEFAULT_LOG => "error",
+        _ => &cli.config.log,
+    };
+    telemetry::init_logs(log, cli.config.log_format);
     if let Some(Subcommands::PgReaper { root, linger_seconds }) = &cli.command {
         return exit(embedded::run_reaper(root, Duration::from_secs(*linger_seconds)).map_err(Into::into));
     }

@@ -13,6 +13,9 @@ mod mirror;
 
 pub use mirror::MirrorConfig;
 
+/// Which log lines there are unless something else is asked for.
+pub const DEFAULT_LOG: &str = "info,sqlx=warn";
+
 /// Every setting of the service. `.env.example` lists them with defaults and meaning.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
@@ -114,7 +117,7 @@ pub struct Config {
     pub allow_unsafe_database: bool,
 
     /// Which log lines: `info`, `holdfast=debug`, …
-    #[arg(long, env = "HOLDFAST_LOG", default_value = "info,sqlx=warn")]
+    #[arg(long, env = "HOLDFAST_LOG", default_value = DEFAULT_LOG)]
     pub log: String,
 
     /// How log lines look.

@@ -274,7 +274,9 @@ fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool, cut_off: bool)
     let age = seen.age().unwrap_or_default();
     app.projection.answered(age);
     let stale = cut_off && !seen.is_fresh(app.projection.bound());
-    Some(AvailabilityView::of(sku, &pool.code, catalogue.policy(sku)?, &seen, age, stale))
+    let view = AvailabilityView::of(sku, &pool.code, catalogue.policy(sku)?, &seen, age, stale);
+    let mirror_lag_seconds = app.mirror.watermark.lag_seconds(app.clock.local_now());
+    Some(AvailabilityView { mirror_lag_seconds, ..view })
 }
 
 /// Why the number is what it is: the reservations, lots, oversells and entries behind every term.

@@ -51,6 +51,9 @@ pub struct AvailabilityView {
     /// The database could not be asked; the numbers are older than the bound.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
+    /// How far behind the copies of orders are that claim from this stock; absent where no orders are copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror_lag_seconds: Option<i64>,
 }
 
 impl AvailabilityView {
@@ -80,6 +83,7 @@ impl AvailabilityView {
             as_of: seen.as_of,
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             stale,
+            mirror_lag_seconds: None,
         }
     }
 
@@ -97,6 +101,7 @@ impl AvailabilityView {
         self.as_of = self.as_of.min(other.as_of);
         self.age_ms = self.age_ms.max(other.age_ms);
         self.stale |= other.stale;
+        self.mirror_lag_seconds = self.mirror_lag_seconds.max(other.mirror_lag_seconds);
     }
 
     /// Only answers clamp at zero, and then they carry the shortfall.

@@ -16,7 +16,7 @@ use super::pass;
 use crate::app::App;
 use crate::lifecycle::spawn_tracked;
 use crate::lots::{expiry, transfer};
-use crate::mirror::unmatched;
+use crate::mirror::{lag, unmatched};
 use crate::reservations::sweeper;
 
 /// How often each task runs.
@@ -66,6 +66,7 @@ pub fn start(app: &Arc<App>, intervals: Intervals, tracker: &TaskTracker, stop: 
         app.refresh_catalogue().await.map(drop)
     });
     if app.mirror.settings.is_on() {
+        every("mirror_lag", lag::LOOKED_AT_EVERY, app, tracker, stop, |app| async move { lag::look(&app).await });
         every(
             "unmatched",
             unmatched::COUNTED_EVERY,

@@ -36,6 +36,7 @@ use crate::lifecycle::spawn_tracked;
 
 pub mod campaigns;
 pub mod demand;
+pub mod lag;
 pub mod mapping;
 pub mod recharge;
 pub mod refetch;
@@ -68,6 +69,8 @@ pub struct Mirror {
     pub recharge: Option<Recharge>,
     /// Webhooks that were stored just now.
     pub arrivals: webhooks::Arrivals,
+    /// Up to when orders are copied.
+    pub watermark: lag::Watermark,
 }
 
 impl Mirror {
@@ -86,6 +89,7 @@ impl Mirror {
             settings,
             pending: Notify::new(),
             arrivals: webhooks::Arrivals::default(),
+            watermark: lag::Watermark::default(),
         }))
     }
 }

@@ -163,11 +163,23 @@ async fn the_checkouts_reservation_is_the_orders_claim() {
     shop.app.client.post(&commit, &json!({"order_ref": "3"})).await.expect(200);
     assert_eq!(shop.balance("TEA").await, (10, 0, 0, 9));
 
+    // The same order by its other name is no other order.
+    shop.app.client.post(&commit, &json!({"order_ref": "#3"})).await.expect(200);
+
+    // Paid for too late, when the order has claimed for itself: it is claimed once.
+    let lapsed = shop.hold(&[("TEA", 1)]).await;
+    shop.app.advance(3600);
+    shop.tell(&order(5, &[(1, "TEA", 1)])).await;
+    let late = shop.app.client.post(&format!("/reservations/{lapsed}/commit"), &json!({"order_ref": "5"})).await;
+    let late = late.expect(200);
+    assert_eq!((late.at("/origin"), late.at("/reclaimed")), (json!("order"), json!(true)));
+    assert_eq!(shop.balance("TEA").await, (10, 0, 0, 10));
+
     // A reservation is one order's.
     let thief = mirror::rows::Order { reservation_id: Some(held.clone()), ..order(4, &[(1, "TEA", 1)]) };
     shop.tell(&thief).await;
-    assert_eq!(shop.balance("TEA").await, (10, 0, 0, 10));
-    assert_eq!(shop.findings(4).await, ["reservation_of_another_order"]);
+    assert_eq!(shop.balance("TEA").await, (10, 0, 0, 11));
+    assert_eq!(shop.findings(4).await, ["reservation_of_another_order", "oversold"]);
     shop.app.finish().await;
 }
 

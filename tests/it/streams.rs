@@ -154,6 +154,10 @@ async fn what_polls_miss_the_comparison_finds_and_what_is_gone_gives_back_its_cl
     let orders = open_shop(&standin, 4);
     work(&app).await;
     assert_eq!(stock(&app, "TEA").await.1 + stock(&app, "CUP").await.1, owed(&standin, &orders));
+    // Whoever reads a number is told how far behind the orders are.
+    app.advance(7);
+    holdfast::mirror::lag::look(&app.app).await.unwrap();
+    assert_eq!(app.availability("TEA").await["mirror_lag_seconds"], json!(7));
     // Deleted: no poll will ever show it again.
     standin.change(|world| world.delete_order(orders[0]).unwrap());
     app.advance(TimeDelta::hours(25).num_seconds());

@@ -17,7 +17,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
     let Some(reservation) = world.reservation(commit.id.uuid).cloned() else {
         return Outcome::Refused(Refusal::ReservationNotFound(commit.id));
     };
-    if reservation.order_ref.as_deref().is_some_and(|order_ref| order_ref != commit.order_ref) {
+    if reservation.order_ref.as_deref().is_some_and(|own| !is_one_order(world, own, &commit.order_ref)) {
         return Outcome::Refused(conflict(&reservation));
     }
     let handed_over = reservation.lines.iter().any(|line| line.superseded > 0);
@@ -25,6 +25,10 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
         State::Held => on_time(world, client, commit, &reservation),
         State::Expired => match world.successor(commit.id.uuid, Origin::Extension).cloned() {
             Some(extension) => extended(world, client, commit, &extension),
+            // The order has claimed for itself what its checkout let lapse.
+            None if let Some(claim) = demand::own_claim(world, &commit.order_ref) => {
+                return Outcome::Current { reservation: Box::new(claim), reclaimed: true };
+            }
             None => late(world, client, commit, &reservation),
         },
         State::Released if handed_over => late(world, client, commit, &reservation),
@@ -45,6 +49,11 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, commit: &Commit) -
         demand::make_way(world, client, reservation.id.uuid, &commit.order_ref);
     }
     outcome
+}
+
+/// Whether two names are one order's: its id and what people call it.
+fn is_one_order(world: &World<'_>, one: &str, other: &str) -> bool {
+    one == other || world.demand_called(other).is_some_and(|demand| demand.is_called(one))
 }
 
 /// The hold was extended after it had expired: its units are those of the extension. An extension that has itself lapsed

@@ -270,6 +270,15 @@ pub(super) fn make_way(world: &mut World<'_>, client: ClientId, committed: Uuid,
     world.keep_demand(record);
 }
 
+/// What an order claimed for itself: the newest reservation that was made for it and owns units.
+pub(super) fn own_claim(world: &World<'_>, order_ref: &str) -> Option<Reservation> {
+    let record = world.demand_called(order_ref)?;
+    let claims = record.claims.iter().filter_map(|claim| world.reservation(*claim));
+    let own = claims
+        .filter(|claim| claim.origin == Origin::Order && matches!(claim.state, State::Committed | State::Fulfilled));
+    own.max_by_key(|claim| (claim.created_at, claim.id)).cloned()
+}
+
 /// SKUs of the order that are oversold now, and by how much in all.
 fn oversold(world: &World<'_>, record: &DemandRecord) -> Vec<(SkuId, i64)> {
     let skus: BTreeSet<SkuId> = record.lines.iter().map(|line| line.sku).collect();

@@ -1,8 +1,8 @@
 //! Recharge: REST, version 2021-11.
 //!
 //! Lists are read by cursor, the oldest change first: filters and order are part of the cursor, so it goes alone with the
-//! size of a page. Values come in many shapes ([`tolerant`]), times are only to be compared with themselves (some of them
-//! are New York's and say that they are UTC), and who somebody is is left out before a document is kept ([`private`]).
+//! size of a page. Values come in many shapes (`tolerant`), times are only to be compared with themselves (some of them
+//! are New York's and say that they are UTC), and who somebody is is left out before a document is kept (`private`).
 
 use std::time::Duration;
 

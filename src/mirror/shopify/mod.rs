@@ -4,7 +4,7 @@
 //! subscription of ours. [`reply`] says what an answer means, [`read`] makes rows of documents; both are pure. Documents
 //! ask for no name, address or contact of a shopper.
 //!
-//! An order comes whole or not at all: nested lists are followed to their end ([`nested`]), lists that have no pages and
+//! An order comes whole or not at all: nested lists are followed to their end (`nested`), lists that have no pages and
 //! are full are an error, and so is an order that changes each time while its pages are read. There are no bulk
 //! operations here: they reach neither the lines of refunds nor those of fulfilments, and there would be two ways for a
 //! document to come in.

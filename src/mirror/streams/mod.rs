@@ -13,7 +13,7 @@
 //!   end of the last, since the search of an upstream trails its writes.
 //! - A page of Shopify is ids and times of change. Only what is [newer](super::store::seen::newer) than the copies is
 //!   fetched, by id. Pages of Recharge are whole documents.
-//! - A page's copies and the [place](place) after it are written in one transaction. Whoever dies in the middle of a page
+//! - A page's copies and the [place] after it are written in one transaction. Whoever dies in the middle of a page
 //!   goes on with that page, and what is written twice is written once ([`super::store`]).
 //! - The place is moved with a compare-and-set. Two who walk one stream (a job and `holdfast mirror backfill`, or a worker
 //!   that was taken for dead) do no harm: who comes second sees where the other is and goes on there.
