@@ -6,7 +6,7 @@ INSERT INTO lots (
     received_date, source, source_ref, client_id, recorded_at, quarantined_quantity, cost_provisional
 )
 SELECT
-    1, gen_random_uuid(), s.sku_id, 'OLD-' || n, 'receipt', 'available', $UNITS, $UNITS, n, 'EUR', current_date - 900 + n,
+    1, uuid_v7(current_date - 900 + n), s.sku_id, 'OLD-' || n, 'receipt', 'available', $UNITS, $UNITS, n, 'EUR', current_date - 900 + n,
     'benchmark', s.sku_id || '/' || n, 1, now(), 0, false
 FROM stock AS s
 CROSS JOIN generate_series(1, 9) AS n;

@@ -1,6 +1,15 @@
 -- What every part of the benchmark draws on: SKU-1 to SKU-10000 in the default pool, a billion units of each on the
 -- shelf, received as one lot, with the ledger entry that explains it.
 BEGIN;
+-- Ids as the service makes them: those of one time lie next to each other.
+CREATE FUNCTION uuid_v7(made_at timestamptz) RETURNS uuid LANGUAGE sql AS $$
+    SELECT overlay(
+        overlay(gen_random_uuid()::text PLACING '7' FROM 15 FOR 1)
+        PLACING regexp_replace(
+            lpad(to_hex((extract(epoch FROM made_at) * 1000)::bigint), 12, '0'), '^(.{8})', '\1-'
+        ) FROM 1 FOR 13
+    )::uuid
+$$;
 UPDATE catalogue_revision SET revision = revision + 1;
 -- A day: no hold expires while a run is being counted.
 UPDATE classes
@@ -20,7 +29,7 @@ INSERT INTO lots (
     received_date, source, source_ref, client_id, recorded_at, quarantined_quantity, cost_provisional
 )
 SELECT
-    1, gen_random_uuid(), sku_id, 'LOT-' || sku_id, 'receipt', 'available', on_hand, on_hand, 1, 'EUR',
+    1, uuid_v7(now()), sku_id, 'LOT-' || sku_id, 'receipt', 'available', on_hand, on_hand, 1, 'EUR',
     current_date, 'benchmark', 'LOT-' || sku_id, 1, now(), 0, false
 FROM stock
 ORDER BY sku_id;

@@ -29,7 +29,7 @@ const LOTS: &str = "
             currency, received_date, source, source_ref, client_id, recorded_at, quarantined_quantity, cost_provisional
         )
         SELECT
-            1, gen_random_uuid(), sku_id, 'NEW-' || $1::date, 'receipt', 'available', $2, $2, 1, 'EUR', $1,
+            1, uuid_v7($1::date), sku_id, 'NEW-' || $1::date, 'receipt', 'available', $2, $2, 1, 'EUR', $1,
             'benchmark', sku_id || '/' || $1::date, 1, now(), 0, false
         FROM stock
         RETURNING *
@@ -47,7 +47,7 @@ const DONE: &str = "
 /// SKUs with so many lots that have something left.
 const STOCKED: &str = "
     SELECT count(*)
-    FROM (SELECT FROM lots WHERE remaining_quantity > 0 GROUP BY sku_id HAVING count(*) = $1) AS s";
+    FROM (SELECT FROM lots WHERE is_open GROUP BY sku_id HAVING count(*) = $1) AS s";
 
 /// What closes, and on what.
 struct Site {

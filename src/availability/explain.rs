@@ -198,7 +198,7 @@ async fn read_lots(conn: &mut sqlx::PgConnection, subject: &Subject<'_>) -> sqlx
         r#"
         SELECT lot_id, lot_code, remaining_quantity, received_date, expires_date, status
         FROM lots
-        WHERE pool_id = $1 AND sku_id = $2 AND remaining_quantity > 0
+        WHERE pool_id = $1 AND sku_id = $2 AND is_open
         ORDER BY received_date, recorded_at, lot_id
         LIMIT $3
         "#,

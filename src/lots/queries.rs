@@ -151,7 +151,7 @@ async fn list_pool(
             AND ($6::date IS NULL OR expires_date < $6)
             AND ($7::date IS NULL OR received_date >= $7)
             AND ($8::date IS NULL OR received_date <= $8)
-            AND (NOT $9 OR remaining_quantity > 0)
+            AND (NOT $9 OR is_open)
             AND ($10::uuid IS NULL OR lot_id < $10)
         ORDER BY lot_id DESC
         LIMIT $11

@@ -26,7 +26,8 @@ pub(super) struct Depletion {
 #[derive(Debug)]
 pub(super) struct Movement {
     pub lot: Uuid,
-    pub seq: i32,
+    /// Which of the movements of this lot that the chunk makes; the first is 1.
+    pub n: i32,
     /// Place of the line that it settles; none for the day's depletion.
     pub settles: Option<usize>,
     pub taken: i64,
@@ -85,7 +86,8 @@ pub(super) fn assign(day: Day, members: &[Member], locked: Locked) -> Assigned {
     }
     for member in members {
         let Some(places) = places.remove(&member.sku) else { continue };
-        let mut shelf = Shelf { member: *member, lots: shelves.remove(&member.sku).unwrap_or_default() };
+        let lots = shelves.remove(&member.sku).unwrap_or_default();
+        let mut shelf = Shelf { member: *member, moved: vec![0; lots.len()], lots };
         let (of_day, before): (Vec<usize>, Vec<usize>) =
             places.into_iter().partition(|place| assigned.lines[*place].snapshot_date.is_none());
         assigned.settle(&mut shelf, &before, &short);
@@ -99,6 +101,8 @@ pub(super) fn assign(day: Day, members: &[Member], locked: Locked) -> Assigned {
 struct Shelf {
     member: Member,
     lots: Vec<LockedLot>,
+    /// Movements so far, by place of the lot.
+    moved: Vec<i32>,
 }
 
 impl Shelf {
@@ -109,11 +113,11 @@ impl Shelf {
 
     /// Takes units off a lot and gives the movement that says so.
     fn take(&mut self, lot: usize, units: i64, settles: Option<usize>) -> Movement {
-        let LockedLot { lot, unit_cost, newest_seq, .. } = &mut self.lots[lot];
+        self.moved[lot] += 1;
+        let n = self.moved[lot];
+        let LockedLot { lot, unit_cost, .. } = &mut self.lots[lot];
         lot.remaining -= units;
-        *newest_seq += 1;
-        let (seq, remaining_after, unit_cost) = (*newest_seq, lot.remaining, *unit_cost);
-        Movement { lot: lot.id, seq, settles, taken: units, remaining_after, unit_cost }
+        Movement { lot: lot.id, n, settles, taken: units, remaining_after: lot.remaining, unit_cost: *unit_cost }
     }
 }
 

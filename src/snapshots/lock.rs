@@ -38,13 +38,12 @@ pub(super) struct Short {
     pub newest: i16,
 }
 
-/// A lot under its lock, and what its next movement follows.
+/// A lot under its lock.
 #[derive(Debug)]
 pub(super) struct LockedLot {
     pub sku: i64,
     pub lot: fifo::Lot,
     pub unit_cost: Decimal,
-    pub newest_seq: i32,
 }
 
 /// Everything that a chunk decides on.
@@ -204,7 +203,7 @@ async fn read_short(
     Ok(rows.into_iter().map(|row| ((row.shipment_id, row.line_ref), short(row.open, row.newest))).collect())
 }
 
-/// Lots with something left, and then, under their locks, the number of each one's newest movement.
+/// Lots with something left.
 async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Result<Vec<LockedLot>, CloseError> {
     if skus.is_empty() {
         return Ok(Vec::new());
@@ -218,7 +217,7 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
         CROSS JOIN LATERAL (
             SELECT lot_id
             FROM lots
-            WHERE pool_id = $1 AND sku_id = k.sku_id AND remaining_quantity > 0
+            WHERE pool_id = $1 AND sku_id = k.sku_id AND is_open
             ORDER BY received_date, recorded_at, lot_id
         ) AS o
         JOIN lots AS l ON l.pool_id = $1 AND l.lot_id = o.lot_id
@@ -228,23 +227,8 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
         pool.0,
         &skus,
     )
-    .fetch_all(&mut *conn)
-    .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.lot_id).collect();
-    let newest = sqlx::query!(
-        r#"
-        SELECT k.lot_id AS "lot_id!", t.seq
-        FROM unnest($2::uuid[]) AS k (lot_id)
-        CROSS JOIN LATERAL (
-            SELECT seq FROM lot_transactions WHERE pool_id = $1 AND lot_id = k.lot_id ORDER BY seq DESC LIMIT 1
-        ) AS t
-        "#,
-        pool.0,
-        &ids,
-    )
     .fetch_all(conn)
     .await?;
-    let newest: BTreeMap<Uuid, i32> = newest.into_iter().map(|row| (row.lot_id, row.seq)).collect();
     let locked = rows.into_iter().map(|row| LockedLot {
         sku: row.sku_id,
         lot: fifo::Lot {
@@ -256,7 +240,29 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
             quarantined: row.quarantined_quantity,
         },
         unit_cost: row.unit_cost,
-        newest_seq: newest.get(&row.lot_id).copied().unwrap_or(0),
     });
     Ok(locked.collect())
+}
+
+/// The number of the newest movement of each of these lots, which are locked. Most lots of a SKU are not taken from, so
+/// this is asked once it is known which are.
+pub(super) async fn find_newest(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lots: &[Uuid],
+) -> Result<BTreeMap<Uuid, i32>, CloseError> {
+    let newest = sqlx::query!(
+        r#"
+        SELECT k.lot_id AS "lot_id!", t.seq
+        FROM unnest($2::uuid[]) AS k (lot_id)
+        CROSS JOIN LATERAL (
+            SELECT seq FROM lot_transactions WHERE pool_id = $1 AND lot_id = k.lot_id ORDER BY seq DESC LIMIT 1
+        ) AS t
+        "#,
+        pool.0,
+        lots,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(newest.into_iter().map(|row| (row.lot_id, row.seq)).collect())
 }

@@ -193,11 +193,17 @@ pub async fn list_history(
         SkuDayRow,
         r#"
         SELECT
-            sku_id, snapshot_date, on_hand, quarantined, held, committed, lines, late_lines, shipped_quantity,
-            depleted_quantity, shortage_quantity
-        FROM snapshot_skus
-        WHERE pool_id = $1 AND sku_id = $2 AND snapshot_date BETWEEN $3 AND $4
-        ORDER BY snapshot_date
+            s.sku_id, s.snapshot_date, s.on_hand, s.quarantined, s.held, s.committed, s.lines, s.late_lines,
+            s.shipped_quantity, s.depleted_quantity, s.shortage_quantity
+        FROM snapshots AS n
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM snapshot_skus
+            WHERE pool_id = $1 AND snapshot_date = n.snapshot_date AND sku_id = $2
+            LIMIT 1
+        ) AS s
+        WHERE n.pool_id = $1 AND n.snapshot_date BETWEEN $3 AND $4
+        ORDER BY n.snapshot_date
         LIMIT $5
         "#,
         pool.0,

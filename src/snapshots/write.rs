@@ -2,6 +2,8 @@
 //! once comes first: a line that was depleted before, or a lot that was depleted for this day before, is a unique
 //! violation, and the chunk is rolled back as a whole.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use super::CloseError;
 use super::assign::{Assigned, Depletion, Movement, Totals};
 use super::close::Day;
-use super::lock::LockedLine;
+use super::lock::{self, LockedLine};
 use super::photograph::Photograph;
 
 mod lines;
@@ -28,10 +30,13 @@ pub(super) async fn write(
     for slice in assigned.depletions.chunks(SLICE) {
         insert_depletions(conn, day, now, assigned, slice).await?;
     }
+    let units = sum_by_lot(&assigned.movements);
+    let lots: Vec<Uuid> = units.keys().copied().collect();
+    let newest = lock::find_newest(conn, day.pool, &lots).await?;
     for slice in assigned.movements.chunks(SLICE) {
-        insert_movements(conn, day, now, assigned, slice).await?;
+        insert_movements(conn, day, now, assigned, slice, &newest).await?;
     }
-    update_lots(conn, day, &assigned.movements).await?;
+    update_lots(conn, day, units).await?;
     let of_day: Vec<(usize, &LockedLine)> = assigned.of_day().collect();
     let whole = lines::update_whole(conn, day, assigned, &of_day).await?;
     let rest: Vec<(usize, &LockedLine)> =
@@ -99,11 +104,12 @@ async fn insert_movements(
     now: DateTime<Utc>,
     assigned: &Assigned,
     slice: &[Movement],
+    newest: &BTreeMap<Uuid, i32>,
 ) -> Result<(), CloseError> {
     let settled = |movement: &Movement| movement.settles.map(|place| &assigned.lines[place]);
     let day_ref = day.date.format("%Y%m%d").to_string();
     let lots: Vec<Uuid> = slice.iter().map(|one| one.lot).collect();
-    let seqs: Vec<i32> = slice.iter().map(|one| one.seq).collect();
+    let seqs: Vec<i32> = slice.iter().map(|one| newest.get(&one.lot).copied().unwrap_or(0) + one.n).collect();
     let sources: Vec<&str> = slice
         .iter()
         .map(|one| if one.settles.is_some() { "shortage_settlement" } else { "snapshot_depletion" })
@@ -149,11 +155,15 @@ async fn insert_movements(
     Ok(())
 }
 
-async fn update_lots(conn: &mut PgConnection, day: Day, movements: &[Movement]) -> Result<(), CloseError> {
-    let mut units: std::collections::BTreeMap<Uuid, i64> = std::collections::BTreeMap::new();
+fn sum_by_lot(movements: &[Movement]) -> BTreeMap<Uuid, i64> {
+    let mut units: BTreeMap<Uuid, i64> = BTreeMap::new();
     for movement in movements {
         *units.entry(movement.lot).or_default() += movement.taken;
     }
+    units
+}
+
+async fn update_lots(conn: &mut PgConnection, day: Day, units: BTreeMap<Uuid, i64>) -> Result<(), CloseError> {
     if units.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Each constraint, unique index and trigger of the schema refuses what it is named after, and nothing else does: once
 //! it is dropped, the same SQL goes through.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast::ledger::audit::guards::{Guard, find_guards};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -401,8 +401,21 @@ const CASES: &[(&str, &str)] = &[
     ("idempotency_keys_outcome_is_final", "UPDATE idempotency_keys SET status = 409 WHERE key = 'a'"),
 ];
 
+/// The columns of each table that a copy of a row has to bring along; the others follow from them.
+type Columns = BTreeMap<String, String>;
+
+async fn columns(conn: &mut PgConnection) -> Columns {
+    let sql = "SELECT c.oid::regclass::text, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) \
+               FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
+               WHERE c.relkind = 'r' AND c.relnamespace IN ('public'::regnamespace, 'mirror'::regnamespace) \
+                   AND a.attgenerated = '' AND NOT a.attisdropped \
+               GROUP BY c.oid";
+    let found: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(conn).await.unwrap();
+    found.into_iter().collect()
+}
+
 /// The SQL of a case.
-fn sql_of(case: &str) -> String {
+fn sql_of(case: &str, columns: &Columns) -> String {
     let statements: Vec<String> = case
         .split("; ")
         .flat_map(|part| part.split(";\n"))
@@ -411,8 +424,11 @@ fn sql_of(case: &str) -> String {
             Some(copy) => {
                 let (source, changes) = copy.split_once(" WITH ").expect("copy … WHERE … WITH …");
                 let (table, row) = source.split_once(" WHERE ").expect("copy … WHERE … WITH …");
+                let columns = &columns[table];
                 format!(
-                    "INSERT INTO {table} SELECT (jsonb_populate_record(x, '{changes}')).* FROM {table} AS x WHERE {row}"
+                    "INSERT INTO {table} ({columns}) SELECT {columns} FROM (
+                        SELECT (jsonb_populate_record(x, '{changes}')).* FROM {table} AS x WHERE {row}
+                    ) AS copied"
                 )
             }
         })
@@ -435,8 +451,14 @@ async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
 }
 
 /// Tries one case: refused by its guard's name; once that is dropped, accepted.
-async fn attempt(conn: &mut PgConnection, drop_guard: &str, guard: &str, case: &str) -> Result<(), String> {
-    let sql = sql_of(case);
+async fn attempt(
+    conn: &mut PgConnection,
+    drop_guard: &str,
+    guard: &str,
+    case: &str,
+    columns: &Columns,
+) -> Result<(), String> {
+    let sql = sql_of(case, columns);
     let mut tx = conn.begin().await.unwrap();
     run(&mut tx, "SAVEPOINT world".to_owned()).await.unwrap();
     let refused = match run(&mut tx, sql.clone()).await {
@@ -471,6 +493,7 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
     run(&mut conn, SHIPMENTS.replace(":pool", "1")).await.unwrap();
     run(&mut conn, format!("BEGIN; {} COMMIT", mirror::WORLD)).await.unwrap();
     let guards = find_guards(&mut conn).await.unwrap();
+    let columns = columns(&mut conn).await;
     let mut failures = Vec::new();
     for (name, case) in CASES.iter().chain(mirror::CASES) {
         let Some(guard) = guards.iter().find(|guard| named(guard) == *name) else {
@@ -483,7 +506,7 @@ async fn every_guard_refuses_what_it_is_named_after_and_is_the_only_one_that_doe
             "index" => format!("DROP INDEX {bare}"),
             _ => format!("DROP TRIGGER {bare} ON {table}"),
         };
-        if let Err(what) = attempt(&mut conn, &drop_guard, bare, &mirror::as_writer(name, case)).await {
+        if let Err(what) = attempt(&mut conn, &drop_guard, bare, &mirror::as_writer(name, case), &columns).await {
             failures.push(format!("{name}: {case} {what}"));
         }
     }

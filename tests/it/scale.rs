@@ -83,9 +83,9 @@ const RULES: &[(&str, &str, &str)] = &[
         "ALTER TABLE stock ADD CONSTRAINT planted FOREIGN KEY (pool_id) REFERENCES pools (pool_id) DEFERRABLE",
     ),
     (
-        "columns of stock tables have no defaults: values are passed in",
+        "columns of stock tables have no defaults: values are passed in, or follow from others",
         "SELECT t.relname || '.' || a.attname FROM own AS t JOIN pg_attrdef AS d ON d.adrelid = t.oid
-         JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.adnum WHERE NOT t.is_global",
+         JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.adnum WHERE NOT t.is_global AND a.attgenerated = ''",
         "ALTER TABLE lots ALTER lot_id SET DEFAULT gen_random_uuid()",
     ),
     (

@@ -41,7 +41,16 @@ async fn count_days(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<i64> 
 
 async fn count_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM snapshot_skus WHERE pool_id = $1 AND sku_id BETWEEN $2 AND $3"#,
+        r#"
+        SELECT coalesce(sum(s.skus), 0)::bigint AS "count!"
+        FROM snapshots AS n
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS skus
+            FROM snapshot_skus
+            WHERE pool_id = $1 AND snapshot_date = n.snapshot_date AND sku_id BETWEEN $2 AND $3
+        ) AS s
+        WHERE n.pool_id = $1
+        "#,
         pool.0,
         range.from,
         range.to,
@@ -163,8 +172,13 @@ async fn compare_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>)
         ) AS d
         LEFT JOIN (
             SELECT p.sku_id, count(*) AS days
-            FROM snapshot_skus AS p
-            JOIN snapshots AS n ON n.pool_id = $1 AND n.snapshot_date = p.snapshot_date AND n.status = 'closed'
+            FROM snapshots AS n
+            CROSS JOIN LATERAL (
+                SELECT sku_id
+                FROM snapshot_skus
+                WHERE pool_id = $1 AND snapshot_date = n.snapshot_date AND sku_id BETWEEN $2 AND $3
+                OFFSET 0
+            ) AS p
             CROSS JOIN LATERAL (
                 SELECT recorded_at
                 FROM stock_entries
@@ -172,7 +186,7 @@ async fn compare_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>)
                 ORDER BY seq
                 LIMIT 1
             ) AS e
-            WHERE p.pool_id = $1 AND p.sku_id BETWEEN $2 AND $3
+            WHERE n.pool_id = $1 AND n.status = 'closed'
                 AND n.window_end > e.recorded_at + interval '1 minute'
             GROUP BY p.sku_id
         ) AS c USING (sku_id)

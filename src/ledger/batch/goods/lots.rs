@@ -49,7 +49,7 @@ pub(in crate::ledger::batch) async fn lock_lots(
         SELECT l.lot_id AS "lot_id!"
         FROM unnest($2::bigint[]) AS u (sku_id)
         CROSS JOIN LATERAL (
-            SELECT lot_id FROM lots WHERE pool_id = $1 AND sku_id = u.sku_id AND remaining_quantity > 0 OFFSET 0
+            SELECT lot_id FROM lots WHERE pool_id = $1 AND sku_id = u.sku_id AND is_open OFFSET 0
         ) AS l
         UNION ALL
         SELECT l.lot_id

@@ -1,0 +1,2 @@
+-- Its predicate read the quantity.
+DROP INDEX lots_open;

@@ -1,0 +1,1 @@
+ALTER INDEX lots_still_open RENAME TO lots_open;

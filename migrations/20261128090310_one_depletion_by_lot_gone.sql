@@ -1,0 +1,2 @@
+-- The lot came first in it.
+DROP INDEX lot_transactions_one_depletion_per_day;

@@ -1,0 +1,1 @@
+ALTER INDEX lot_transactions_one_depletion_by_day RENAME TO lot_transactions_one_depletion_per_day;
