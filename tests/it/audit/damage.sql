@@ -168,9 +168,14 @@ INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, q
 VALUES (:pool, gen_random_uuid(), 1, 'receipt', NULL, 1, 1, 1, NULL, 1, now(), 0, current_date, 1);
 -- lots_match_on_hand
 WITH lot AS (
-    INSERT INTO lots
-    SELECT (jsonb_populate_record(l, jsonb_build_object('lot_id', gen_random_uuid(), 'source_ref', 'po-9'))).*
-    FROM lots AS l WHERE pool_id = :pool AND source_ref = 'po-2'
+    INSERT INTO lots (
+        pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
+        received_date, source, source_ref, client_id, recorded_at, quarantined_quantity, cost_provisional
+    )
+    SELECT
+        pool_id, gen_random_uuid(), sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost,
+        currency, received_date, source, 'po-9', client_id, recorded_at, quarantined_quantity, cost_provisional
+    FROM lots WHERE pool_id = :pool AND source_ref = 'po-2'
     RETURNING *
 )
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
