@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer, Serializer};
 ///
 /// # Errors
 /// The serializer's.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub fn text<S: Serializer>(id: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }
@@ -18,7 +17,6 @@ pub fn text<S: Serializer>(id: &i64, serializer: S) -> Result<S::Ok, S::Error> {
 ///
 /// # Errors
 /// The serializer's.
-#[expect(clippy::ref_option, reason = "serde's signature")]
 pub fn text_or_null<S: Serializer>(id: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     match id {
         Some(id) => serializer.collect_str(id),
