@@ -185,6 +185,11 @@ impl Catalogue {
         self.classes.get(self.classes_by_code.get(code)?)
     }
 
+    /// Every class.
+    pub fn classes(&self) -> impl Iterator<Item = &Arc<Class>> {
+        self.classes.values()
+    }
+
     /// The class with this id.
     #[must_use]
     pub fn class(&self, id: ClassId) -> Option<&Arc<Class>> {

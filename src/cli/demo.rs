@@ -84,11 +84,27 @@ async fn prepare(
     let DemoArgs { per_second, faults_per_mille, seed, .. } = args;
     let base = format!("http://{address}");
     let demo = Demo::open(clock.clone(), Pace { per_second, faults_per_mille, seed }, &base).await?;
-    let settings =
-        mirror::Settings { webhook_base_url: Some(base), restock_on_sale: true, ..demo.standin.mirror_settings() };
+    let settings = settings(config, &demo, base)?;
     let running = app::start_mirroring(database.options.clone(), clock, config.settings(), settings).await?;
     let key = serve::first_key(&database.migration).await?.context("the demo's database is not empty")?;
     Ok((demo, running, key.token.clone()))
+}
+
+/// What is copied and how fast is the demonstration's; what is made of orders is as configured.
+fn settings(config: &Config, demo: &Demo, base: String) -> anyhow::Result<mirror::Settings> {
+    let mirror::Settings { pool, test_orders, unpaid_orders, unpaid_hold, .. } = config.mirror.settings()?;
+    Ok(mirror::Settings {
+        pool,
+        test_orders,
+        unpaid_orders,
+        unpaid_hold,
+        webhook_base_url: Some(base),
+        restock_on_sale: true,
+        // The stand-in's search never trails, and whoever looks on has no minute to spare.
+        settle: Duration::from_secs(1),
+        poll_interval: Duration::from_secs(5),
+        ..demo.standin.mirror_settings()
+    })
 }
 
 /// Serves until the demonstration ends, is asked to stop, or its time is over.

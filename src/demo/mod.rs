@@ -27,6 +27,8 @@ use traffic::Traffic;
 
 /// Between two lines of the report.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Of a thousand webhooks, so many come twice.
+const DOUBLED: u32 = 100;
 /// Orders that are there before the service is.
 const HISTORY: u32 = 60;
 
@@ -67,6 +69,7 @@ impl Demo {
             }
         });
         standin.set_webhooks(Webhooks::Sent);
+        standin.set_doubled(DOUBLED);
         let kinds = Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::TooMany(None))).collect();
         standin.set_faults(Faults { per_mille: pace.faults_per_mille, kinds });
         Ok(Self { standin, shop, pace })

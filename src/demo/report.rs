@@ -40,10 +40,11 @@ impl<'d> Report<'d> {
         let committed: i64 = rows.iter().filter_map(|row| row["committed_quantity"].as_i64()).sum();
         let sellable: Vec<String> = rows.iter().take(SHOWN).map(sellable).collect();
         println!(
-            "orders {orders} ({}) · units claimed {committed} · sellable {} · webhooks {} · faults {}",
+            "orders {orders} ({}) · units claimed {committed} · sellable {} · webhooks {} ({} of them twice) · faults {}",
             copied(&mirror),
             sellable.join(", "),
             count("webhooks sent"),
+            count("webhooks sent twice"),
             count("faults"),
         );
     }

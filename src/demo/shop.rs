@@ -42,14 +42,21 @@ pub(super) struct Shop {
 impl Shop {
     /// Fills the world: goods, orders of the days before, subscribers.
     pub(super) fn furnish(world: &mut World, history: u32) -> Result<Self, Missing> {
+        let now = world.now();
+        // Older than the orders of it: what is as new as the service is copied by its first poll alone.
+        let opened = now - TimeDelta::days(30);
+        let mut add = |title: &str, codes: &[&str]| {
+            let (product, made) = world.add_product(title, codes);
+            world.backdate_product(product, opened).map(|()| made)
+        };
         let mut variants = Vec::new();
         for (title, skus) in GOODS {
             let codes: Vec<&str> = skus.iter().map(|(code, _)| *code).collect();
-            let (_, made) = world.add_product(title, &codes);
+            let made = add(title, &codes)?;
             variants.extend(made.into_iter().zip(codes.iter().map(ToString::to_string)));
         }
-        let (_, kit) = world.add_product(KIT.0, &["KIT-TEA-FOR-TWO"]);
-        let (_, unknown) = world.add_product(UNKNOWN.0, &[UNKNOWN.1]);
+        let kit = add(KIT.0, &["KIT-TEA-FOR-TWO"])?;
+        let unknown = add(UNKNOWN.0, &[UNKNOWN.1])?;
         let location = world.add_location("Main warehouse");
         let mut shop = Self {
             variants,
@@ -59,7 +66,6 @@ impl Shop {
             charges: Vec::new(),
         };
         let mut random = Random::new(7);
-        let now = world.now();
         for hours in (1..=history).rev() {
             let order = NewOrder::of(&shop.cart(&mut random)).at(now - TimeDelta::hours(hours.into()));
             world.create_order(order)?;
@@ -110,6 +116,8 @@ impl Shop {
         api.send(Method::PUT, &format!("/mirror/variants/{}/mapping", self.kit), &kit).await?;
         api.send(Method::PUT, &format!("/mirror/locations/{}/pool", self.location), &json!({"pool": "default"}))
             .await?;
+        // Everything is copied: what maps itself by its code need not wait for its minute. At work already is as good.
+        drop(api.send(Method::POST, "/jobs/mirror_mapping/run", &json!({})).await);
         Ok(())
     }
 

@@ -94,7 +94,7 @@ pub struct Demanded {
     pub made: Option<ReservationId>,
     /// The reservation that the order names and that belongs to another order.
     pub foreign: Option<uuid::Uuid>,
-    /// SKUs of it that are oversold now, and by how much in all.
+    /// SKUs of it that stock cannot cover, and by how many units of this claim.
     pub oversold: Vec<(SkuId, i64)>,
 }
 

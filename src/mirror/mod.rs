@@ -46,6 +46,7 @@ pub mod settings;
 pub mod shopify;
 pub mod store;
 pub mod streams;
+pub mod text_id;
 pub mod unmatched;
 pub mod upcoming;
 pub mod upstream;
@@ -101,6 +102,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Starts applying orders as they become pending; stops when `stop` is cancelled.
 pub fn start(app: &Arc<App>, tracker: &TaskTracker, stop: &CancellationToken) {
     if app.mirror.settings.is_on() {
+        demand::warn_of_short_holds(app);
         spawn_tracked(tracker, apply_orders(Arc::clone(app), stop.clone()));
     }
 }

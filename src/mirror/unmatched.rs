@@ -43,7 +43,9 @@ pub struct Suggestion {
 pub struct UnmatchedView {
     /// `shopify` or `recharge`.
     pub source: String,
-    /// The upstream's id of the order.
+    /// The upstream's id of the order, as text: ids exceed what a JSON reader may keep exact.
+    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[schema(value_type = String)]
     pub order_id: i64,
     /// What people call the order.
     pub order_name: Option<String>,
@@ -52,6 +54,8 @@ pub struct UnmatchedView {
     /// Which line; names it when it is mapped by itself.
     pub line_ref: String,
     /// What was bought; null for a custom item.
+    #[serde(serialize_with = "crate::mirror::text_id::text_or_null")]
+    #[schema(value_type = Option<String>)]
     pub variant_id: Option<i64>,
     /// The seller's code.
     pub sku: Option<String>,
@@ -59,6 +63,8 @@ pub struct UnmatchedView {
     pub title: String,
     /// Units that it will claim, were it mapped.
     pub quantity: i64,
+    /// Whether it is a thing. What is none (a warranty, a tip) is listed, too: mapped to `[]`, its variant is settled.
+    pub requires_shipping: bool,
     /// Since when it has been unmatched.
     pub seen_at: DateTime<Utc>,
     /// The SKU with its code, if there is one.
@@ -71,6 +77,7 @@ struct Filter {
     variant_id: Option<i64>,
     sku: Option<String>,
     source: Option<Source>,
+    requires_shipping: Option<bool>,
 }
 
 /// The line that a page ended with.
@@ -81,7 +88,8 @@ async fn list(db: &PgPool, filter: &Filter, after: Option<&After>, most: i64) ->
     let rows = sqlx::query!(
         r#"
         SELECT
-            u.source, u.order_id, u.line_ref, u.variant_id, u.sku, u.title, u.quantity, u.seen_at,
+            u.source, u.order_id, u.line_ref, u.variant_id, u.sku, u.title, u.quantity,
+            u.requires_shipping, u.seen_at,
             COALESCE(o.name, r.external_order_name) AS order_name,
             COALESCE(o.processed_at, o.created_at, r.processed_at) AS processed_at,
             s.status AS "status?: SkuStatus"
@@ -92,13 +100,15 @@ async fn list(db: &PgPool, filter: &Filter, after: Option<&After>, most: i64) ->
         WHERE ($1::bigint IS NULL OR u.variant_id = $1)
             AND ($2::text IS NULL OR u.sku = $2)
             AND ($3::text IS NULL OR u.source = $3)
-            AND ($4::text IS NULL OR (u.source, u.order_id, u.line_ref) > ($4, $5, $6))
+            AND ($4::boolean IS NULL OR u.requires_shipping = $4)
+            AND ($5::text IS NULL OR (u.source, u.order_id, u.line_ref) > ($5, $6, $7))
         ORDER BY u.source, u.order_id, u.line_ref
-        LIMIT $7
+        LIMIT $8
         "#,
         filter.variant_id,
         filter.sku,
         filter.source.map(Source::as_str),
+        filter.requires_shipping,
         after.map(|after| &*after.0.0),
         after.map(|after| after.1),
         after.map(|after| &*after.2.0),
@@ -119,6 +129,7 @@ async fn list(db: &PgPool, filter: &Filter, after: Option<&After>, most: i64) ->
             sku: row.sku,
             title: row.title,
             quantity: row.quantity,
+            requires_shipping: row.requires_shipping,
             seen_at: row.seen_at,
         })
         .collect())
@@ -132,6 +143,7 @@ async fn list(db: &PgPool, filter: &Filter, after: Option<&After>, most: i64) ->
         ("variant_id" = Option<i64>, Query, description = "Only those of this variant."),
         ("sku" = Option<String>, Query, description = "Only those with this code."),
         ("source" = Option<String>, Query, description = "Only those of `shopify` or `recharge`."),
+        ("requires_shipping" = Option<bool>, Query, description = "Only goods, or only what is none."),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Most lines; 20 unless given."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -146,6 +158,7 @@ async fn list_unmatched_lines(
         variant_id: query.read("variant_id", "the id of a variant", |text| text.parse().ok()),
         sku: query.one("sku"),
         source: query.read("source", "shopify or recharge", Source::parse),
+        requires_shipping: query.read("requires_shipping", "true or false", |text| text.parse().ok()),
     };
     query.finish()?;
     let lines = list(&app.db, &filter, after.as_ref(), limit + 1).await?;
@@ -154,12 +167,14 @@ async fn list_unmatched_lines(
     Ok(axum::Json(Page::of(lines, limit, cursor)))
 }
 
-/// Sets the gauge of their number. Every instance does this by itself, so that none shows an old one.
+/// Sets the gauge of their number, goods alone. Every instance does this by itself, so that none shows an old one.
 ///
 /// # Errors
 /// Database errors.
 pub async fn count(app: &App) -> sqlx::Result<()> {
-    let lines = sqlx::query_scalar!(r#"SELECT count(*) AS "lines!" FROM unmatched_lines"#).fetch_one(&app.db).await?;
+    let lines = sqlx::query_scalar!(r#"SELECT count(*) AS "lines!" FROM unmatched_lines WHERE requires_shipping"#)
+        .fetch_one(&app.db)
+        .await?;
     metrics::gauge!("holdfast_unmatched_lines").set(f64::from(u32::try_from(lines).unwrap_or(u32::MAX)));
     Ok(())
 }

@@ -95,7 +95,9 @@ pub struct OrdersView {
 pub struct FindingView {
     /// `shopify` or `recharge`.
     pub source: String,
-    /// The upstream's id of the order.
+    /// The upstream's id of the order, as text: ids exceed what a JSON reader may keep exact.
+    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[schema(value_type = String)]
     pub order_id: i64,
     /// What was found when it was last applied: code and detail.
     #[schema(value_type = Vec<Object>)]
@@ -136,7 +138,7 @@ pub async fn find(db: &PgPool, settings: &Settings, now: DateTime<Utc>) -> sqlx:
                 WHERE applied_revision < revision AND last_error IS NOT NULL
             ) AS "failing_orders!",
             (SELECT count(*) FROM mirror.order_progress WHERE findings IS NOT NULL) AS "with_findings!",
-            (SELECT count(*) FROM unmatched_lines) AS "unmatched!"
+            (SELECT count(*) FROM unmatched_lines WHERE requires_shipping) AS "unmatched!"
         "#
     )
     .fetch_one(db)

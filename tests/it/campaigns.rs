@@ -25,7 +25,7 @@ async fn a_campaign_is_made_replaced_with_the_tag_that_was_read_and_taken_away()
         product(&app, id, &[]).await;
     }
     let made = put(&app, "june", None, &webinar(&[2, 1, 2])).await.expect(201);
-    assert_eq!(column(&json!({"data": made.at("/products")}), "product_id"), [1, 2]);
+    assert_eq!(column(&json!({"data": made.at("/products")}), "product_id"), ["1", "2"]);
     let tag = made.header("etag").unwrap().to_owned();
     let read = app.client.get("/campaigns/june").await.expect(200);
     assert_eq!((read.json(), read.header("etag")), (made.json(), Some(&*tag)));
@@ -33,7 +33,7 @@ async fn a_campaign_is_made_replaced_with_the_tag_that_was_read_and_taken_away()
     let same = put(&app, "june", Some(&tag), &webinar(&[1, 2])).await.expect(200);
     assert_eq!(same.header("etag"), Some(&*tag), "what says the same leaves the tag");
     let replaced = put(&app, "june", Some(&tag), &webinar(&[3, 2])).await.expect(200);
-    assert_eq!(column(&json!({"data": replaced.at("/products")}), "product_id"), [2, 3]);
+    assert_eq!(column(&json!({"data": replaced.at("/products")}), "product_id"), ["2", "3"]);
     assert_eq!(replaced.at("/created_at"), made.at("/created_at"));
     put(&app, "june", Some(&tag), &webinar(&[1])).await.refused(412, "precondition_failed");
     let tag = replaced.header("etag").unwrap().to_owned();
@@ -77,12 +77,12 @@ async fn what_is_wrong_with_a_campaign_is_listed_at_once_and_nothing_of_it_is_ke
     let unknown = put(&app, "june", Some("*"), &webinar(&[7, 1, 8])).await.refused(422, "unknown_product");
     assert_eq!(unknown.broken(), ["/product_ids/0", "/product_ids/2"]);
     let read = app.client.get("/campaigns/june").await.expect(200);
-    assert_eq!(column(&json!({"data": read.at("/products")}), "product_id"), [1]);
+    assert_eq!(column(&json!({"data": read.at("/products")}), "product_id"), ["1"]);
     put(&app, "july", None, &webinar(&[7])).await.refused(422, "unknown_product");
     app.client.get("/campaigns/july").await.refused(404, "campaign_not_found");
     let odd = json!({"kind": "party", "name": "", "starts_at": "2026-06-02T00:00:00Z",
         "ends_at": "2026-06-02T00:00:00Z",
-        "product_ids": ["1"], "bogus": 1});
+        "product_ids": ["x"], "bogus": 1});
     let broken = ["/bogus", "/ends_at", "/kind", "/name", "/product_ids/0"];
     assert_eq!(put(&app, "july", None, &odd).await.refused(422, "validation_failed").broken(), broken);
     let nothing = put(&app, "july", None, &json!({})).await.refused(422, "validation_failed");
@@ -116,7 +116,10 @@ async fn what_was_sold_in_the_window_is_counted_once_and_without_what_came_to_no
     assert_eq!(sold.at("/sales"), json!({"ordered_quantity": 11, "sold_quantity": 9, "orders": 2}));
     let product = |n: usize| {
         let names = ["product_id", "ordered_quantity", "sold_quantity", "orders"];
-        names.map(|name| sold.at(&format!("/products/{n}/{name}")).as_i64().unwrap())
+        names.map(|name| {
+            let value = sold.at(&format!("/products/{n}/{name}"));
+            value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap()
+        })
     };
     assert_eq!([product(0), product(1)], [[1, 9, 7, 2], [2, 2, 2, 1]]);
 

@@ -17,8 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::support::app::{cart, settings};
 use crate::support::{TestApp, db};
 
+mod elsewhere;
+mod lives;
+mod meanings;
 mod orders;
+mod restocks;
 mod shuffles;
+mod unpaid;
 
 use orders::{Life, line, order};
 

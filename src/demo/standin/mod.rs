@@ -121,6 +121,8 @@ struct Inner {
     requests: Requests,
     pacing: Mutex<bool>,
     webhooks: Mutex<Webhooks>,
+    /// Of a thousand sent deliveries, so many are sent again.
+    doubled: Mutex<u32>,
     collected: Mutex<Vec<Delivery>>,
 }
 
@@ -152,6 +154,7 @@ impl StandIn {
             requests: Requests::default(),
             pacing: Mutex::new(options.pacing),
             webhooks: Mutex::new(options.webhooks),
+            doubled: Mutex::new(0),
             collected: Mutex::default(),
             options,
         });
@@ -240,6 +243,11 @@ impl StandIn {
     pub fn set_webhooks(&self, webhooks: Webhooks) {
         locked(&self.inner.world).newsroom.tell(webhooks != Webhooks::Off);
         *locked(&self.inner.webhooks) = webhooks;
+    }
+
+    /// From now on, so many of a thousand sent deliveries are sent twice, as both upstreams do at times.
+    pub fn set_doubled(&self, per_mille: u32) {
+        *locked(&self.inner.doubled) = per_mille;
     }
 
     /// From now on, this goes wrong.

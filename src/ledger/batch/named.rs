@@ -130,7 +130,7 @@ impl Named {
     fn add_demand(&mut self, catalogue: &Catalogue, demand: &Demand) {
         let tracked = |sku: &SkuId| catalogue.sku(*sku).is_some_and(|sku| sku.tracked);
         self.shelved.extend(demand.lines.iter().map(|line| line.sku).filter(tracked).map(|sku| sku.0));
-        self.reservations.extend(demand.reservation.map(|id| id.uuid));
+        self.reservations.extend(demand.reservation.into_iter().chain(demand.held).map(|id| id.uuid));
         self.order_refs.push(demand.order_ref.clone());
         self.order_refs.extend(demand.order_name.clone());
         self.demands.apply(demand);

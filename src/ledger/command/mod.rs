@@ -199,6 +199,8 @@ pub struct Demand {
     pub order_name: Option<String>,
     /// The reservation that the order names as its own.
     pub reservation: Option<ReservationId>,
+    /// What was held for it until it is paid.
+    pub held: Option<ReservationId>,
     /// The same order in other systems: what it claims there is claimed here from now on.
     pub absorbs: Vec<DemandKey>,
     /// What its lines want in all, shipped or not, from this pool.

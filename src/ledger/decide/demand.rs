@@ -2,7 +2,7 @@
 //! refusal. The claim that the checkout made counts first; the rest is a reservation of the order's own. A later state
 //! of the order changes the claim by the difference.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, demand: &Demand) -
     }
     let hint = find_hinted(world, demand);
     let foreign = hint.filter(|id| world.claimed_by(*id).is_some_and(|owner| !is_own(owner, demand)));
-    let found = world.claims_called(&record).into_iter().chain(hint);
+    let found = world.claims_called(&record).into_iter().chain(hint).chain(demand.held.map(|id| id.uuid));
     for id in found {
         if !record.claims.contains(&id) && world.claimed_by(id).is_none_or(|owner| is_own(owner, demand)) {
             record.claims.push(id);
@@ -49,9 +49,11 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, demand: &Demand) -
         .filter(|id| !record.claims.contains(id))
         .collect();
     record.claims.extend(voided);
+    let before = oversold(world, &record);
     let own = reconcile(world, client, demand, &record);
     record.claims.extend(own.map(|id| id.uuid));
-    let oversold = oversold(world, &record);
+    let opened = |(sku, units): (SkuId, i64)| (sku, units - before.get(&sku).copied().unwrap_or(0));
+    let oversold = oversold(world, &record).into_iter().map(opened).filter(|(_, units)| *units > 0).collect();
     world.keep_demand(record);
     Outcome::Demanded(Box::new(Demanded { stale: false, made: own, foreign, oversold }))
 }
@@ -87,12 +89,16 @@ fn absorb(world: &mut World<'_>, other: &DemandKey, record: &mut DemandRecord) {
     world.keep_demand(absorbed);
 }
 
-/// The reservation that the order names, or what took over from it when it had expired.
+/// The reservation that the order names, or what took over from it: the newest of those that each were held for longer
+/// when the one before had expired.
 fn find_hinted(world: &World<'_>, demand: &Demand) -> Option<Uuid> {
-    let named = world.reservation(demand.reservation?.uuid)?;
-    if named.state_at(world.now) == State::Expired {
+    let mut named = world.reservation(demand.reservation?.uuid)?;
+    while named.state_at(world.now) == State::Expired {
         let extension = world.successor(named.id.uuid, Origin::Extension);
-        return extension.or_else(|| world.successor(named.id.uuid, Origin::LateCommit)).map(|next| next.id.uuid);
+        match extension.or_else(|| world.successor(named.id.uuid, Origin::LateCommit)) {
+            Some(next) => named = next,
+            None => break,
+        }
     }
     Some(named.id.uuid)
 }
@@ -163,7 +169,7 @@ fn take_held(world: &mut World<'_>, client: ClientId, order_ref: &str, claim: Uu
 /// The cart has become the order: what the order did not take of it goes back. A remainder that was kept on purpose, by
 /// a commit of the checkout's own, is left to it.
 fn close_cart(world: &mut World<'_>, client: ClientId, demand: &Demand, claim: Uuid) {
-    if demand.reservation.is_none_or(|hint| hint.uuid != claim) {
+    if ![demand.reservation, demand.held].into_iter().flatten().any(|hint| hint.uuid == claim) {
         return;
     }
     let Some(cart) = world.reservation(claim) else { return };
@@ -279,8 +285,7 @@ pub(super) fn own_claim(world: &World<'_>, order_ref: &str) -> Option<Reservatio
     own.max_by_key(|claim| (claim.created_at, claim.id)).cloned()
 }
 
-/// SKUs of the order that are oversold now, and by how much in all.
-fn oversold(world: &World<'_>, record: &DemandRecord) -> Vec<(SkuId, i64)> {
-    let skus: BTreeSet<SkuId> = record.lines.iter().map(|line| line.sku).collect();
-    skus.into_iter().map(|sku| (sku, world.balance(sku).oversold())).filter(|(_, units)| *units > 0).collect()
+/// By how much SKUs of the order are oversold now, by all claims on them.
+fn oversold(world: &World<'_>, record: &DemandRecord) -> BTreeMap<SkuId, i64> {
+    record.lines.iter().map(|line| (line.sku, world.balance(line.sku).oversold())).collect()
 }

@@ -53,7 +53,9 @@ pub struct Sales {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = CampaignProduct)]
 pub struct ProductView {
-    /// The upstream's id.
+    /// The upstream's id, as text: ids exceed what a JSON reader may keep exact.
+    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[schema(value_type = String)]
     pub product_id: i64,
     /// For people.
     pub title: String,

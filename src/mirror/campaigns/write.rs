@@ -17,6 +17,7 @@ use crate::http::code::Code;
 use crate::http::etag::IfMatch;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::ids::new_global_id;
+use crate::mirror::text_id::GivenId;
 
 /// Most products of a campaign.
 const PRODUCTS_MOST: usize = 1000;
@@ -37,9 +38,9 @@ pub struct NewCampaign {
     /// Orders count up to here, this instant not included.
     #[schema(required = true, nullable = false)]
     ends_at: Option<DateTime<Utc>>,
-    /// The upstream's ids of its products, all of them.
-    #[schema(required = true, nullable = false, max_items = 1000)]
-    product_ids: Option<Vec<i64>>,
+    /// The upstream's ids of its products, all of them, as text; numbers are read, too.
+    #[schema(value_type = Vec<String>, required = true, nullable = false, max_items = 1000)]
+    product_ids: Option<Vec<GivenId>>,
 }
 
 struct Checked {
@@ -83,6 +84,7 @@ fn check(code: String, given: &Given<NewCampaign>) -> Result<Checked, Problem> {
     if product_ids.as_ref().is_some_and(|ids| ids.len() > PRODUCTS_MOST) {
         violations.add("/product_ids", format!("must have at most {PRODUCTS_MOST} products"));
     }
+    let product_ids = product_ids.map(|ids| ids.into_iter().map(|GivenId(id)| id).collect());
     let checked = kind.zip(starts_at.zip(ends_at)).zip(product_ids);
     violations.finish(checked.map(|((kind, (starts_at, ends_at)), product_ids)| Checked {
         code,

@@ -6,17 +6,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::DemandedView;
-use super::apply::{Work, order_ref};
-use super::plan::{Back, Finding, Move};
-use super::progress::{Taken, hold_reference};
+use super::plan::{Finding, Move};
+use super::progress::Taken;
+use super::work::{Work, order_ref};
 use crate::app::App;
-use crate::ids::{PoolId, ReservationId, ReturnId, ShipmentId};
-use crate::ledger::command::{Command, Demand, Hold, HoldLine, Return, ReturnLine, Ship, ShipLine, VoidShipment};
+use crate::ids::{PoolId, ReservationId, ShipmentId};
+use crate::ledger::command::{Command, Demand, Ship, ShipLine, VoidShipment};
 use crate::ledger::demand::DemandKey;
-use crate::ledger::lanes::{LaneError, hint_of_sku};
+use crate::ledger::lanes::LaneError;
 use crate::ledger::submission::{Answer, Key, Submission};
 use crate::ledger::world::MIRROR;
 use crate::mirror::rows::Source;
+
+mod hold;
+mod restocks;
 
 /// Why an order has to be tried again; for people.
 #[derive(Debug)]
@@ -38,37 +41,31 @@ pub(super) async fn run(
     let mut findings = Vec::new();
     let teller = Teller { app, key, lease: taken.lease };
     // What did not leave is on the shelf before anything else takes from it.
-    for name in &work.plan.unsent {
-        for (pool, known) in &work.known {
-            if let Some(parcel) = known.parcels.get(name).filter(|parcel| parcel.standing) {
-                let id = ShipmentId { pool: *pool, uuid: parcel.shipment };
-                findings.extend(teller.void(id, parcel.lines.len()).await?);
-            }
-        }
+    for (shipment, lines) in &work.plan.unsent {
+        findings.extend(teller.void(*shipment, *lines).await?);
     }
     for (pool, name, at, moves) in &work.plan.sent {
-        let recorded = work.known.get(pool).and_then(|known| known.parcels.get(name));
-        let new: Vec<&Move> =
-            moves.iter().filter(|m| recorded.is_none_or(|r| !r.lines.contains(&m.move_ref))).collect();
-        if !new.is_empty() {
-            teller.ship(*pool, name, *at, &new).await?;
-        }
+        teller.ship(*pool, name, *at, moves).await?;
     }
-    if work.hold {
-        findings.extend(teller.hold(work).await?);
+    if let Some(hold) = &work.hold {
+        findings.extend(teller.hold(taken.revision, hold, work.order.home).await?);
     }
     if work.claims {
         findings.extend(teller.claim(taken.revision, work).await?);
-    }
-    for back in &work.plan.back {
-        let known = work.known.get(&back.pool).and_then(|known| known.back.get(&back.source_ref));
-        let new: Vec<&Move> =
-            back.lines.iter().filter(|m| known.is_none_or(|known| !known.contains(&m.move_ref))).collect();
-        if !new.is_empty() {
-            findings.extend(teller.put_back(back, &new).await?);
+        // Claimed at its destination first: meanwhile it is claimed twice, never not at all.
+        for (pool, order, revision) in &work.gives_up {
+            teller.give_up(*pool, *order, *revision).await?;
         }
     }
-    Ok(findings)
+    let mut again = None;
+    for back in &work.plan.back {
+        // One refund that has to wait keeps no other from its shelf.
+        match teller.put_back(back).await {
+            Ok(found) => findings.extend(found),
+            Err(failure) => again = again.or(Some(failure)),
+        }
+    }
+    again.map_or(Ok(findings), Err)
 }
 
 /// Tells the ledger about one order.
@@ -89,6 +86,17 @@ struct Refused {
 #[derive(Deserialize)]
 struct RefusedItem {
     detail: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    pointer: String,
+}
+
+impl RefusedItem {
+    /// The line of the command that it is about.
+    fn line(&self) -> Option<usize> {
+        self.pointer.strip_prefix("/lines/")?.split('/').next()?.parse().ok()
+    }
 }
 
 impl Refused {
@@ -117,16 +125,21 @@ impl Teller<'_> {
         self.app.lanes.submit(submission, LANE).await.map_err(|error: LaneError| Failure(error.to_string()))
     }
 
-    /// The refusal that an answer is, in words; `None` if it is none.
-    fn refusal(answer: &Answer) -> Option<String> {
+    /// The refusal that an answer is; `None` if it is none.
+    fn refused(answer: &Answer) -> Option<Refused> {
         if answer.status < 400 {
             return None;
         }
-        let read: Result<Refused, _> = serde_json::from_slice(&answer.body);
-        Some(read.map_or_else(|_| format!("status {}", answer.status), Refused::text))
+        let unread = |_| Refused { code: format!("status {}", answer.status), detail: None, errors: Vec::new() };
+        Some(serde_json::from_slice(&answer.body).unwrap_or_else(unread))
     }
 
-    async fn ship(&self, pool: PoolId, name: &str, at: DateTime<Utc>, moves: &[&Move]) -> Result<(), Failure> {
+    /// The same in words.
+    fn refusal(answer: &Answer) -> Option<String> {
+        Self::refused(answer).map(Refused::text)
+    }
+
+    async fn ship(&self, pool: PoolId, name: &str, at: DateTime<Utc>, moves: &[Move]) -> Result<(), Failure> {
         let catalogue = self.app.catalogue.current();
         let ship = Ship {
             id: ShipmentId::new(pool),
@@ -163,26 +176,20 @@ impl Teller<'_> {
 
     async fn claim(&self, revision: i64, work: &Work) -> Result<Vec<Finding>, Failure> {
         let pool = work.order.home;
-        let key =
-            |(source, id): (Source, i64)| DemandKey { source: source.as_str().to_owned(), order_id: id.to_string() };
         let demand = Demand {
-            key: key(self.key),
+            key: key_of(self.key),
             revision,
             order_ref: order_ref(self.key),
             order_name: work.name.clone(),
             reservation: work.reservation,
-            absorbs: work.absorbs.iter().map(|id| key((Source::Recharge, *id))).collect(),
+            held: work.held,
+            absorbs: work.absorbs.iter().map(|id| key_of((Source::Recharge, *id))).collect(),
             lines: work.plan.claims.clone(),
             complete: work.plan.complete,
             reason: work.plan.reason.clone(),
             id: ReservationId::new(pool, LANE),
         };
-        let answer = self.submit(pool, None, Command::Demand(Box::new(demand))).await?;
-        if let Some(text) = Self::refusal(&answer) {
-            return Err(Failure(format!("the claim was refused: {text}")));
-        }
-        let view: DemandedView = serde_json::from_slice(&answer.body)
-            .map_err(|_| Failure("the claim's answer cannot be read".to_owned()))?;
+        let view = self.demand(pool, demand).await?;
         let foreign = view.foreign.map(|id| {
             Finding::new(
                 "reservation_of_another_order",
@@ -190,72 +197,39 @@ impl Teller<'_> {
             )
         });
         let oversold = view.oversold.into_iter().map(|(sku, units)| {
-            Finding::new("oversold", format!("{sku} was oversold by {units} units when it claimed"))
+            Finding::new("oversold", format!("{units} units of {sku} were claimed that stock cannot cover"))
         });
         Ok(foreign.into_iter().chain(oversold).collect())
     }
 
-    /// A hold for an order that is not paid yet, made once, as far as there is stock.
-    async fn hold(&self, work: &Work) -> Result<Option<Finding>, Failure> {
-        let pool = work.order.home;
-        let catalogue = self.app.catalogue.current();
-        let mut wanted: Vec<(Arc<str>, i64)> = Vec::new();
-        let mut longest = i64::try_from(self.app.mirror.settings.unpaid_hold.as_secs()).unwrap_or(i64::MAX);
-        for line in work.lines.values() {
-            let Some(meaning) = work.order.meanings.get(&line.line_ref) else { continue };
-            for (id, each) in &meaning.components {
-                let Some(sku) = catalogue.sku(*id) else { continue };
-                longest = longest.min(catalogue.policy(sku).map_or(longest, |policy| policy.longest_hold_seconds));
-                let units = line.unfulfilled.max(0).saturating_mul((*each).into());
-                match wanted.iter_mut().find(|(code, _)| *code == sku.code) {
-                    Some((_, sum)) => *sum += units,
-                    None if units > 0 => wanted.push((Arc::clone(&sku.code), units)),
-                    None => {}
-                }
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(None);
-        }
-        wanted.sort();
-        let reference = hold_reference(self.key);
-        let hold = Hold {
-            id: ReservationId::new(pool, hint_of_sku(&wanted[0].0)),
-            lines: (1..).zip(wanted).map(|(line, (sku, quantity))| HoldLine { line, sku, quantity }).collect(),
-            ttl_seconds: Some(longest),
-            client_reference: Some(reference.clone()),
-            owner: None,
-            metadata: None,
-            allow_partial: true,
-            supersedes: None,
+    /// The same order elsewhere gives up what it claims in another pool.
+    async fn give_up(&self, pool: PoolId, order: i64, revision: i64) -> Result<(), Failure> {
+        let key = (Source::Recharge, order);
+        let demand = Demand {
+            key: key_of(key),
+            revision,
+            order_ref: order_ref(key),
+            order_name: None,
+            reservation: None,
+            held: None,
+            absorbs: Vec::new(),
+            lines: Vec::new(),
+            complete: true,
+            reason: "claimed_in_another_pool".to_owned(),
+            id: ReservationId::new(pool, LANE),
         };
-        let key = Key { key: format!("hold/{reference}"), fingerprint: [0; 32] };
-        let answer = self.submit(pool, Some(key), Command::Hold(hold)).await?;
-        Ok(Self::refusal(&answer).map(|text| Finding::new("unpaid_order_not_held", text)))
+        self.demand(pool, demand).await.map(drop)
     }
 
-    async fn put_back(&self, back: &Back, moves: &[&Move]) -> Result<Option<Finding>, Failure> {
-        let catalogue = self.app.catalogue.current();
-        let quarantine = !self.app.mirror.settings.restock_on_sale;
-        let command = Return {
-            id: ReturnId::new(back.pool),
-            source: self.key.0.as_str().to_owned(),
-            source_ref: back.source_ref.clone(),
-            order_ref: back.recorded.then(|| order_ref(self.key)),
-            lines: moves
-                .iter()
-                .map(|m| ReturnLine {
-                    line_ref: m.move_ref.clone(),
-                    sku: catalogue.sku_code(m.sku),
-                    quantity: m.quantity,
-                    shipped: None,
-                    quarantine,
-                    cost: None,
-                })
-                .collect(),
-        };
-        let answer = self.submit(back.pool, None, Command::Return(Box::new(command))).await?;
-        Ok(Self::refusal(&answer)
-            .map(|text| Finding::new("restock_refused", format!("refund {}: {text}", back.source_ref))))
+    async fn demand(&self, pool: PoolId, demand: Demand) -> Result<DemandedView, Failure> {
+        let answer = self.submit(pool, None, Command::Demand(Box::new(demand))).await?;
+        if let Some(text) = Self::refusal(&answer) {
+            return Err(Failure(format!("the claim was refused: {text}")));
+        }
+        serde_json::from_slice(&answer.body).map_err(|_| Failure("the claim's answer cannot be read".to_owned()))
     }
+}
+
+fn key_of((source, id): (Source, i64)) -> DemandKey {
+    DemandKey { source: source.as_str().to_owned(), order_id: id.to_string() }
 }

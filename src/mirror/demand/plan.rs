@@ -2,13 +2,24 @@
 //!
 //! Quantities of claims are totals: units still to be sent and units that have left the order's pool, since the mirror
 //! began. Parcels and restocked units from before that are history and move nothing.
+//!
+//! What the ledger has recorded is what its record says, whatever the line is taken for since: a line that means
+//! something else now means it for the units that are still to be sent.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ids::{PoolId, SkuId};
+use crate::ids::{PoolId, ShipmentId, SkuId};
 use crate::ledger::demand::DemandLine;
+
+mod restocks;
+#[cfg(test)]
+mod tests;
+
+/// The version of a mapping that says nothing about what is still to be sent: units that left as another SKU than the
+/// line is now.
+pub const LEFT_AS: i32 = -1;
 
 /// Why claims are given up; shown in the ledger.
 pub const CANCELED: &str = "order_canceled";
@@ -63,8 +74,25 @@ pub struct Parcel {
     pub sent_at: DateTime<Utc>,
     /// The pool it leaves: the one it was recorded in, or else the one that its location maps to.
     pub pool: Option<PoolId>,
-    /// Its own name of a line, the order line's, units.
-    pub lines: Vec<(String, String, i64)>,
+    /// The shipment that the ledger has of it, while a line of that stands, and how many lines that has.
+    pub shipment: Option<(ShipmentId, usize)>,
+    /// Whether units of it have come back: then the ledger does not take it back, whatever the upstream says.
+    pub stays: bool,
+    /// What is in it.
+    pub lines: Vec<ParcelLine>,
+}
+
+/// Units of one order line in a parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParcelLine {
+    /// The upstream's own name of it.
+    pub name: String,
+    /// The order line.
+    pub line_ref: String,
+    /// Units of the order line.
+    pub quantity: i64,
+    /// What the ledger has of it, and whether that stands.
+    pub recorded: Vec<(Move, bool)>,
 }
 
 /// One refund with units.
@@ -89,6 +117,19 @@ pub struct RestockedLine {
     pub quantity: i64,
     /// The pool of the shelf, where its location maps to one.
     pub pool: Option<PoolId>,
+    /// What the ledger has of it.
+    pub recorded: Vec<TakenBack>,
+}
+
+/// Units that the ledger has taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Where.
+    pub pool: PoolId,
+    /// Whether out of a shipment that the ledger has.
+    pub shipped: bool,
+    /// What.
+    pub moved: Move,
 }
 
 /// What one unit of a line is.
@@ -130,6 +171,14 @@ pub struct Move {
     pub quantity: i64,
 }
 
+impl Move {
+    /// Whether it is of this line of a parcel or a refund.
+    #[must_use]
+    pub fn is_of(&self, name: &str) -> bool {
+        self.move_ref.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 /// Units that come back in one go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Back {
@@ -138,9 +187,20 @@ pub struct Back {
     /// What the ledger calls it.
     pub source_ref: String,
     /// Whether the ledger has the shipments; units from before the mirror began are taken at their word.
-    pub recorded: bool,
+    pub shipped: bool,
     /// What comes back.
     pub lines: Vec<Move>,
+    /// Names of those lines whose units are on a shelf of another pool.
+    pub elsewhere: Vec<String>,
+}
+
+/// A line that nobody can tell the stock of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmatched {
+    /// Which.
+    pub line_ref: String,
+    /// Units that it will claim, were it mapped.
+    pub quantity: i64,
 }
 
 /// Something that an operator should know.
@@ -163,11 +223,11 @@ impl Finding {
 /// What is to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Parcels that left: pool, name, when, what.
+    /// Parcels that left and are not recorded yet: pool, name, when, what.
     pub sent: Vec<(PoolId, String, DateTime<Utc>, Vec<Move>)>,
-    /// Parcels that did not leave, should they have been recorded.
-    pub unsent: Vec<String>,
-    /// What comes back.
+    /// Shipments that did not leave after all, and how many lines they have.
+    pub unsent: Vec<(ShipmentId, usize)>,
+    /// What comes back and is not recorded yet.
     pub back: Vec<Back>,
     /// What the lines want from the home pool.
     pub claims: Vec<DemandLine>,
@@ -176,7 +236,7 @@ pub struct Plan {
     /// Why claims are given up, should some be.
     pub reason: String,
     /// Lines that nobody can tell the stock of.
-    pub unmatched: Vec<String>,
+    pub unmatched: Vec<Unmatched>,
     /// What an operator should know.
     pub findings: Vec<Finding>,
 }
@@ -190,19 +250,19 @@ impl Order {
             return plan;
         }
         plan.unmatched = self.unmatched();
-        plan.complete = plan.unmatched.is_empty();
+        plan.complete = !plan.unmatched.iter().any(|unmatched| self.is_thing(&unmatched.line_ref));
         for parcel in &self.parcels {
             if !parcel.sent {
-                plan.unsent.push(parcel.parcel_ref.clone());
+                plan.unsent.extend(parcel.shipment);
             } else if parcel.sent_at >= self.began_at {
-                let moves =
-                    parcel.lines.iter().flat_map(|(name, line, units)| self.moves(name, line, *units)).collect();
+                let new = parcel.lines.iter().filter(|line| line.recorded.is_empty());
+                let moves = new.flat_map(|line| self.moves(&line.name, &line.line_ref, line.quantity)).collect();
                 plan.sent.push((parcel.pool.unwrap_or(self.home), parcel.parcel_ref.clone(), parcel.sent_at, moves));
             }
         }
         plan.sent.retain(|(_, _, _, moves)| !moves.is_empty());
         plan.claims = self.claims();
-        self.put_back(&mut plan);
+        restocks::put_back(self, &mut plan);
         plan
     }
 
@@ -215,21 +275,28 @@ impl Order {
         }
     }
 
-    /// Lines without a meaning that matter: something is still to be sent, has been sent, or has come back.
-    fn unmatched(&self) -> Vec<String> {
-        let moved: HashSet<&str> = self
-            .parcels
-            .iter()
-            .filter(|parcel| parcel.sent && parcel.sent_at >= self.began_at)
-            .flat_map(|parcel| parcel.lines.iter().map(|(_, line, _)| line.as_str()))
-            .collect();
-        let wants = |line: &&Line| self.standing == Standing::Open && line.unfulfilled > 0;
-        self.lines
-            .iter()
-            .filter(|line| line.requires_shipping && !self.meanings.contains_key(&line.line_ref))
-            .filter(|line| wants(line) || moved.contains(line.line_ref.as_str()))
-            .map(|line| line.line_ref.clone())
+    fn is_thing(&self, line_ref: &str) -> bool {
+        self.lines.iter().any(|line| line.line_ref == line_ref && line.requires_shipping)
+    }
+
+    /// Lines without a meaning that matter: something is still to be sent, or has been sent and is not recorded.
+    fn unmatched(&self) -> Vec<Unmatched> {
+        let unknown = self.lines.iter().filter(|line| !self.meanings.contains_key(&line.line_ref));
+        unknown
+            .map(|line| {
+                let parcels = self.parcels.iter().filter(|parcel| parcel.sent && parcel.sent_at >= self.began_at);
+                let left = parcels
+                    .flat_map(|parcel| &parcel.lines)
+                    .filter(|left| left.line_ref == line.line_ref && left.recorded.is_empty());
+                let quantity = self.to_send(line) + left.map(|left| left.quantity).sum::<i64>();
+                Unmatched { line_ref: line.line_ref.clone(), quantity }
+            })
+            .filter(|unmatched| unmatched.quantity > 0)
             .collect()
+    }
+
+    fn to_send(&self, line: &Line) -> i64 {
+        if self.standing == Standing::Open { line.unfulfilled.max(0) } else { 0 }
     }
 
     fn moves(&self, name: &str, line_ref: &str, units: i64) -> Vec<Move> {
@@ -246,97 +313,56 @@ impl Order {
             .collect()
     }
 
-    /// Units of each line that left the home pool since the mirror began.
-    fn sent_from_home(&self, line_ref: &str) -> i64 {
-        self.sent_units(line_ref, |parcel| {
-            parcel.sent_at >= self.began_at && parcel.pool.is_none_or(|p| p == self.home)
-        })
-    }
-
-    fn sent_units(&self, line_ref: &str, which: impl Fn(&Parcel) -> bool) -> i64 {
-        let parcels = self.parcels.iter().filter(|parcel| parcel.sent && which(parcel));
-        parcels
-            .flat_map(|parcel| &parcel.lines)
-            .filter(|(_, line, _)| line == line_ref)
-            .map(|(_, _, units)| units)
-            .sum()
+    /// What of a line has left the home pool, or is about to be recorded so.
+    fn left_home(&self, line_ref: &str) -> Vec<(Move, i64)> {
+        let of_home = self.parcels.iter().filter(|parcel| parcel.pool.is_none_or(|pool| pool == self.home));
+        let mut left = Vec::new();
+        for parcel in of_home {
+            for line in parcel.lines.iter().filter(|line| line.line_ref == line_ref) {
+                let units = line.quantity.max(1);
+                if !line.recorded.is_empty() {
+                    let counts = |standing: bool| parcel.sent || (parcel.stays && standing);
+                    let own = line.recorded.iter().filter(|(_, standing)| counts(*standing));
+                    left.extend(own.map(|(moved, _)| (moved.clone(), units)));
+                } else if parcel.sent && parcel.sent_at >= self.began_at {
+                    let own = self.moves(&line.name, line_ref, line.quantity);
+                    left.extend(own.into_iter().map(|moved| (moved, units)));
+                }
+            }
+        }
+        left
     }
 
     fn claims(&self) -> Vec<DemandLine> {
         let mut claims = Vec::new();
         for line in &self.lines {
-            let Some(meaning) = self.meanings.get(&line.line_ref) else { continue };
-            let to_send = if self.standing == Standing::Open { line.unfulfilled.max(0) } else { 0 };
-            let units = to_send + self.sent_from_home(&line.line_ref);
-            claims.extend(meaning.components.iter().map(|(sku, each)| DemandLine {
-                line_ref: line.line_ref.clone(),
-                sku: *sku,
-                unit_quantity: *each,
-                mapping_version: meaning.version,
-                quantity: units.saturating_mul((*each).into()),
-            }));
+            let to_send = self.to_send(line);
+            let meaning = self.meanings.get(&line.line_ref);
+            let mut wanted: Vec<DemandLine> = meaning
+                .iter()
+                .flat_map(|meaning| meaning.components.iter().map(|component| (meaning.version, component)))
+                .map(|(version, (sku, each))| DemandLine {
+                    line_ref: line.line_ref.clone(),
+                    sku: *sku,
+                    unit_quantity: *each,
+                    mapping_version: version,
+                    quantity: to_send.saturating_mul((*each).into()),
+                })
+                .collect();
+            for (left, units) in self.left_home(&line.line_ref) {
+                match wanted.iter_mut().find(|own| own.sku == left.sku) {
+                    Some(own) => own.quantity = own.quantity.saturating_add(left.quantity),
+                    None => wanted.push(DemandLine {
+                        line_ref: line.line_ref.clone(),
+                        sku: left.sku,
+                        unit_quantity: i32::try_from(left.quantity / units).unwrap_or(i32::MAX).max(1),
+                        mapping_version: LEFT_AS,
+                        quantity: left.quantity,
+                    }),
+                }
+            }
+            claims.append(&mut wanted);
         }
         claims
     }
-
-    /// Restocked units come back once, oldest refund first: at most what was sent, what the ledger knows before what it
-    /// does not.
-    fn put_back(&self, plan: &mut Plan) {
-        let mut refunds: Vec<&Restock> = self.restocks.iter().collect();
-        refunds.sort_by(|a, b| (a.made_at, &a.refund_ref).cmp(&(b.made_at, &b.refund_ref)));
-        let (mut used, mut used_history) = (HashMap::<&str, i64>::new(), HashMap::<&str, i64>::new());
-        for refund in refunds {
-            let mut groups: BTreeMap<(PoolId, bool), Vec<Move>> = BTreeMap::new();
-            for line in &refund.lines {
-                let known = self.sent_units(&line.line_ref, |parcel| parcel.sent_at >= self.began_at);
-                let history = self.sent_units(&line.line_ref, |parcel| parcel.sent_at < self.began_at);
-                // What was sent before the mirror began comes back first: it had been sent first.
-                let past = take(&mut used_history, &line.line_ref, history, line.quantity);
-                let since = take(&mut used, &line.line_ref, known, line.quantity - past);
-                if past + since < line.quantity {
-                    plan.findings.push(Finding::new(
-                        "restock_exceeds_shipped",
-                        format!(
-                            "refund {} restocks {} units of line {}, of which {} had been sent and not come back",
-                            refund.refund_ref,
-                            line.quantity,
-                            line.line_ref,
-                            past + since
-                        ),
-                    ));
-                }
-                if refund.made_at.is_some_and(|at| at < self.began_at) {
-                    continue;
-                }
-                for (recorded, units) in [(true, since), (false, past)] {
-                    let pool = line.pool.or_else(|| self.pool_that_sent(&line.line_ref)).unwrap_or(self.home);
-                    groups.entry((pool, recorded)).or_default().extend(self.moves(
-                        &line.restock_ref,
-                        &line.line_ref,
-                        units,
-                    ));
-                }
-            }
-            let groups = groups.into_iter().filter(|(_, lines)| !lines.is_empty());
-            plan.back.extend(groups.map(|((pool, recorded), lines)| Back {
-                pool,
-                source_ref: if recorded { refund.refund_ref.clone() } else { format!("{}/history", refund.refund_ref) },
-                recorded,
-                lines,
-            }));
-        }
-    }
-
-    fn pool_that_sent(&self, line_ref: &str) -> Option<PoolId> {
-        let sent = self.parcels.iter().rev().filter(|parcel| parcel.sent);
-        sent.filter(|parcel| parcel.lines.iter().any(|(_, line, _)| line == line_ref)).find_map(|parcel| parcel.pool)
-    }
-}
-
-/// Up to `wanted` of what is left of `all` for this line.
-fn take<'l>(used: &mut HashMap<&'l str, i64>, line: &'l str, all: i64, wanted: i64) -> i64 {
-    let used = used.entry(line).or_default();
-    let units = wanted.min(all - *used).max(0);
-    *used += units;
-    units
 }

@@ -32,8 +32,8 @@ pub struct Done {
     pub taken: Taken,
     /// The pool of its claims.
     pub pool: Option<PoolId>,
-    /// Lines that nobody can tell the stock of.
-    pub unmatched: Vec<Line>,
+    /// Lines that nobody can tell the stock of, and the units that they would claim.
+    pub unmatched: Vec<(Line, i64)>,
     /// What an operator should know.
     pub findings: Vec<Finding>,
     /// Why it has to be tried again.
@@ -131,6 +131,7 @@ struct Unmatched {
     skus: Vec<Option<String>>,
     titles: Vec<String>,
     quantities: Vec<i64>,
+    things: Vec<bool>,
 }
 
 impl Columns {
@@ -151,14 +152,15 @@ impl Columns {
             }
             c.settled.0.push(source);
             c.settled.1.push(done.taken.order_id);
-            for line in &done.unmatched {
+            for (line, quantity) in &done.unmatched {
                 c.unmatched.sources.push(source);
                 c.unmatched.ids.push(done.taken.order_id);
                 c.unmatched.refs.push(line.line_ref.clone());
                 c.unmatched.variants.push(line.variant_id);
                 c.unmatched.skus.push(line.sku.clone());
                 c.unmatched.titles.push(line.title.clone());
-                c.unmatched.quantities.push(line.current);
+                c.unmatched.quantities.push(*quantity);
+                c.unmatched.things.push(line.requires_shipping);
             }
         }
         c
@@ -223,13 +225,22 @@ async fn write_unmatched(conn: &mut PgConnection, now: DateTime<Utc>, c: &Column
     }
     sqlx::query!(
         r#"
-        INSERT INTO unmatched_lines AS l (source, order_id, line_ref, variant_id, sku, title, quantity, seen_at)
-        SELECT u.*, $8::timestamptz
-        FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[]) AS u
+        INSERT INTO unmatched_lines AS l (
+            source, order_id, line_ref, variant_id, sku, title, quantity, requires_shipping, seen_at
+        )
+        SELECT u.*, $9::timestamptz
+        FROM unnest(
+            $1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::boolean[]
+        ) AS u
         ON CONFLICT (source, order_id, line_ref) DO UPDATE
-        SET variant_id = excluded.variant_id, sku = excluded.sku, title = excluded.title, quantity = excluded.quantity
-        WHERE (l.variant_id, l.sku, l.title, l.quantity)
-            IS DISTINCT FROM (excluded.variant_id, excluded.sku, excluded.title, excluded.quantity)
+        SET
+            variant_id = excluded.variant_id,
+            sku = excluded.sku,
+            title = excluded.title,
+            quantity = excluded.quantity,
+            requires_shipping = excluded.requires_shipping
+        WHERE (l.variant_id, l.sku, l.title, l.quantity, l.requires_shipping) IS DISTINCT FROM
+            (excluded.variant_id, excluded.sku, excluded.title, excluded.quantity, excluded.requires_shipping)
         "#,
         &u.sources as &[&str],
         &u.ids,
@@ -238,6 +249,7 @@ async fn write_unmatched(conn: &mut PgConnection, now: DateTime<Utc>, c: &Column
         &u.skus as &[Option<String>],
         &u.titles,
         &u.quantities,
+        &u.things,
         now,
     )
     .execute(conn)

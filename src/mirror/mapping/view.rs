@@ -111,9 +111,13 @@ pub struct MappingView {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Variant)]
 pub struct VariantView {
-    /// The upstream's id; never changes.
+    /// The upstream's id, as text: ids exceed what a JSON reader may keep exact. It never changes.
+    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[schema(value_type = String)]
     pub variant_id: i64,
     /// Its product; null for a variant that was never copied.
+    #[serde(serialize_with = "crate::mirror::text_id::text_or_null")]
+    #[schema(value_type = Option<String>)]
     pub product_id: Option<i64>,
     /// For people.
     pub product_title: Option<String>,
@@ -143,7 +147,9 @@ impl VariantView {
 pub struct LineMappingView {
     /// `shopify` or `recharge`.
     pub source: String,
-    /// The upstream's id of the order.
+    /// The upstream's id of the order, as text.
+    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[schema(value_type = String)]
     pub order_id: i64,
     /// Which line.
     pub line_ref: String,
@@ -155,7 +161,9 @@ pub struct LineMappingView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Location)]
 pub struct LocationView {
-    /// The upstream's id.
+    /// The upstream's id, as text.
+    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[schema(value_type = String)]
     pub location_id: i64,
     /// For people.
     pub name: String,

@@ -104,3 +104,9 @@ UPDATE reservations SET origin = 'order' WHERE pool_id = :pool AND order_ref = '
 UPDATE demand_lines SET quantity = 1 WHERE pool_id = :pool;
 -- orders_claim_once
 DELETE FROM demand_lines WHERE pool_id = :pool;
+-- orders_claim_once
+INSERT INTO demands VALUES (:pool, 'shopify', '21', 'order-21', '#21', 1, NULL, '2026-01-01');
+INSERT INTO demand_lines VALUES (:pool, 'shopify', '21', '1', 21, 1, 0, 4);
+INSERT INTO demand_claims
+SELECT pool_id, reservation_id, 'shopify', '21' FROM reservations WHERE pool_id = :pool AND order_ref = 'order-21';
+UPDATE reservations SET origin = 'order' WHERE pool_id = :pool AND order_ref = 'order-21';

@@ -129,7 +129,7 @@ impl Life for Order {
     fn refunded(&self, refund: i64, line: i64, quantity: i64, kind: &str) -> Order {
         let mut next = self.later();
         let own = next.lines.iter_mut().find(|own| own.line_id == line).unwrap();
-        own.current_quantity -= quantity;
+        own.current_quantity = (own.current_quantity - quantity).max(0);
         if kind == "CANCEL" {
             own.unfulfilled_quantity -= quantity;
         }

@@ -32,7 +32,7 @@ pub const WORLD: &str = r"
     INSERT INTO variant_mappings VALUES (1, 1, 'operator', false, 1, '2026-01-02');
     INSERT INTO variant_components VALUES (1, 1, 11, 1);
     INSERT INTO line_mappings VALUES ('shopify', 1, '1', 11, 1, 1, '2026-01-02');
-    INSERT INTO unmatched_lines VALUES ('shopify', 1, '1', 1, 'sku-11', 'Tea', 1, '2026-01-02');
+    INSERT INTO unmatched_lines VALUES ('shopify', 1, '1', 1, 'sku-11', 'Tea', 1, '2026-01-02', true);
     INSERT INTO location_pools VALUES (1, 1, 1, '2026-01-02');
     INSERT INTO sku_retirements VALUES (11, 1, '2026-01-02');
     INSERT INTO campaigns VALUES ('june', 'webinar', 'June', '2026-06-01', '2026-06-02', 1, '2026-01-02', '2026-01-02');

@@ -73,7 +73,7 @@ pub struct Line<'a> {
 pub async fn unmatched(app: &TestApp, order_id: i64) {
     let sql = format!(
         "INSERT INTO unmatched_lines \
-         SELECT 'shopify', order_id, line_id::text, variant_id, sku, title, current_quantity, '2026-01-03' \
+         SELECT 'shopify', order_id, line_id::text, variant_id, sku, title, current_quantity, '2026-01-03', true \
          FROM mirror.order_lines WHERE order_id = {order_id} AND position = 0"
     );
     plant(app, &sql).await;

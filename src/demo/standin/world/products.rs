@@ -87,6 +87,19 @@ impl World {
         (id, variants)
     }
 
+    /// Makes a product as old as this, as if nothing had happened to it since.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn backdate_product(&mut self, id: i64, at: DateTime<Utc>) -> Result<(), Missing> {
+        let product = self.products.get_mut(&id).ok_or(Missing { kind: "product", id })?;
+        self.products_by_change.remove(&(product.updated_at, id));
+        (product.created_at, product.updated_at) = (at, at);
+        product.variants.iter_mut().for_each(|variant| variant.updated_at = at);
+        self.products_by_change.insert((at, id));
+        Ok(())
+    }
+
     fn new_variant(&mut self, sku: &str, position: i64) -> Variant {
         Variant {
             id: self.mint(),

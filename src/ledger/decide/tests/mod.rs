@@ -16,6 +16,7 @@ use crate::ledger::command::Receive;
 mod audit;
 mod examples;
 mod model;
+mod orders;
 mod reference;
 mod seen;
 mod store;

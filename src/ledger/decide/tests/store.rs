@@ -11,6 +11,7 @@ use crate::ids::{ClientId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::command::Command;
 use crate::ledger::decide::decide;
+use crate::ledger::demand::{DemandKey, DemandRecord};
 use crate::ledger::entry::{Entry, LineRef};
 use crate::ledger::outcome::{LotRecord, Outcome};
 use crate::ledger::world::{Changes, Due, DueLine, OversellMove, Shelf, World};
@@ -32,6 +33,7 @@ pub(super) struct Store {
     pub entries: Vec<Entry>,
     pub oversells: Vec<Oversell>,
     pub lots: BTreeMap<Uuid, LotRecord>,
+    pub demands: BTreeMap<DemandKey, DemandRecord>,
 }
 
 impl PartialEq for Store {
@@ -55,6 +57,8 @@ struct Named {
     reservations: BTreeSet<Uuid>,
     references: BTreeSet<(ClientId, String)>,
     source_refs: BTreeSet<(String, String)>,
+    /// Whether a command looks at what belongs to an order.
+    orders: bool,
 }
 
 impl Named {
@@ -78,6 +82,16 @@ impl Named {
                     named.source_refs.extend(receive.source_ref.clone().map(|source_ref| (source, source_ref)));
                 }
                 Command::OpeningCount(count) => named.counted.extend(tracked(&count.sku)),
+                Command::Demand(demand) => {
+                    let counted = |sku: &SkuId| catalogue.sku(*sku).is_some_and(|sku| sku.tracked);
+                    named.received.extend(demand.lines.iter().map(|line| line.sku).filter(counted));
+                    named.orders = true;
+                }
+                // Of what has left, the store keeps what its reservations and balances tell.
+                Command::Ship(ship) => {
+                    named.received.extend(ship.lines.iter().filter_map(|line| tracked(&line.sku)));
+                    named.orders = true;
+                }
                 other => panic!("this store keeps no goods: {other:?}"),
             }
         }
@@ -115,7 +129,9 @@ impl Store {
 
     fn load<'a>(&self, catalogue: &'a Catalogue, now: DateTime<Utc>, named: &Named) -> World<'a> {
         let mut world = World::new(super::POOL, now, catalogue);
-        let loaded: Vec<&Reservation> = self.reservations.values().filter(|r| self.is_needed(r, named)).collect();
+        let orders = named.orders || !self.demands.is_empty();
+        let loaded: Vec<&Reservation> =
+            self.reservations.values().filter(|r| orders || self.is_needed(r, named)).collect();
         let claimed = loaded.iter().flat_map(|r| &r.lines).filter(|line| line.tracked).map(|line| line.sku);
         let skus: BTreeSet<SkuId> =
             claimed.chain([&named.skus, &named.received, &named.counted].into_iter().flatten().copied()).collect();
@@ -126,6 +142,9 @@ impl Store {
         }
         for reservation in loaded {
             world.put_reservation(reservation.clone());
+        }
+        for record in self.demands.values() {
+            world.put_demand(record.clone());
         }
         for lot in self.lots.values() {
             let name = lot.received.source_ref.clone().map(|source_ref| (lot.received.source.clone(), source_ref));
@@ -210,6 +229,9 @@ impl Store {
         }
         for step in changes.oversells {
             self.move_oversell(step);
+        }
+        for record in changes.demands {
+            self.demands.insert(record.key.clone(), record);
         }
     }
 

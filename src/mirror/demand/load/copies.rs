@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::ids::PoolId;
-use crate::mirror::demand::plan::{Line, Parcel, Restock, RestockedLine};
+use crate::ids::{PoolId, ReservationId};
+use crate::mirror::demand::plan::{Line, Parcel, ParcelLine, Restock, RestockedLine};
 use crate::mirror::rows::Source;
 
 /// Orders as copied, by source and id.
@@ -26,7 +26,7 @@ pub struct Copied {
     /// When it was made in the shop.
     pub processed_at: Option<DateTime<Utc>>,
     /// Attribute of the storefront: its reservation.
-    pub reservation_id: Option<String>,
+    pub names: Option<ReservationId>,
     /// Attribute of the storefront: its pool.
     pub pool_code: Option<String>,
     /// The same order in Shopify; of Recharge orders.
@@ -92,7 +92,7 @@ pub async fn find_shopify(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<
                 paid: is_paid(row.financial_status.as_deref()),
                 end: End::of(row.deleted_at.is_some(), row.cancelled_at.is_some(), row.closed_at.is_some()),
                 processed_at: row.processed_at,
-                reservation_id: row.reservation_id,
+                names: row.reservation_id.as_deref().and_then(ReservationId::parse),
                 pool_code: row.pool_code,
                 external_order_id: None,
                 lines: Vec::new(),
@@ -162,11 +162,18 @@ async fn put_parcels(conn: &mut PgConnection, ids: &[i64], orders: &mut HashMap<
                 sent: row.status == "SUCCESS",
                 sent_at: row.created_at,
                 pool: row.pool_id.map(PoolId),
+                shipment: None,
+                stays: false,
                 lines: Vec::new(),
             });
         }
         if let Some(parcel) = order.parcels.last_mut() {
-            parcel.lines.push((row.fulfilment_line_id.to_string(), row.line_id.to_string(), row.quantity));
+            parcel.lines.push(ParcelLine {
+                name: row.fulfilment_line_id.to_string(),
+                line_ref: row.line_id.to_string(),
+                quantity: row.quantity,
+                recorded: Vec::new(),
+            });
         }
     }
     Ok(())
@@ -200,6 +207,7 @@ async fn put_restocks(conn: &mut PgConnection, ids: &[i64], orders: &mut HashMap
                 line_ref: row.line_id.to_string(),
                 quantity: row.quantity,
                 pool: row.pool_id.map(PoolId),
+                recorded: Vec::new(),
             });
         }
     }
@@ -230,7 +238,7 @@ pub async fn find_recharge(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result
                 paid: true,
                 end: End::of(row.deleted_at.is_some(), row.status != "success", false),
                 processed_at: row.processed_at,
-                reservation_id: None,
+                names: None,
                 pool_code: None,
                 external_order_id: row.external_order_id,
                 lines: Vec::new(),
@@ -267,23 +275,24 @@ pub async fn find_recharge(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result
     Ok(orders)
 }
 
-/// Recharge orders that are these Shopify orders: (Shopify's id, Recharge's).
+/// Recharge orders that are these Shopify orders: Shopify's id, Recharge's, and the newest state of Recharge's.
 ///
 /// # Errors
 /// Database errors.
-pub async fn find_links(conn: &mut PgConnection, shopify: &[i64]) -> sqlx::Result<Vec<(i64, i64)>> {
+pub async fn find_links(conn: &mut PgConnection, shopify: &[i64]) -> sqlx::Result<Vec<(i64, i64, i64)>> {
     let rows = sqlx::query!(
         r#"
-        SELECT external_order_id AS "external_order_id!", order_id
-        FROM mirror.recharge_orders
-        WHERE external_order_id = ANY($1) AND external_order_id IS NOT NULL
-        ORDER BY order_id
+        SELECT o.external_order_id AS "external_order_id!", o.order_id, COALESCE(p.revision, 0) AS "revision!"
+        FROM mirror.recharge_orders AS o
+        LEFT JOIN mirror.order_progress AS p ON p.source = 'recharge' AND p.order_id = o.order_id
+        WHERE o.external_order_id = ANY($1) AND o.external_order_id IS NOT NULL
+        ORDER BY o.order_id
         "#,
         shopify,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.external_order_id, row.order_id)).collect())
+    Ok(rows.into_iter().map(|row| (row.external_order_id, row.order_id, row.revision)).collect())
 }
 
 /// Which of these Shopify orders are copied.

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::ids::{PoolId, SkuId};
+use crate::ids::{PoolId, ShipmentId, SkuId};
+use crate::mirror::demand::plan::{Move, Parcel, RestockedLine, TakenBack};
 use crate::mirror::rows::Source;
 
 /// What a line said it was when it claimed first: SKU, units of it, version of the mapping.
@@ -18,10 +19,12 @@ pub struct Known {
     pub claiming: HashSet<(Source, i64)>,
     /// What their lines are.
     pub pinned: Pinned,
-    /// Recorded parcels: id, and the names of lines that stand and of those that were voided.
+    /// Orders that want something here.
+    pub wanting: HashSet<(Source, i64)>,
+    /// Recorded parcels.
     pub parcels: HashMap<String, RecordedParcel>,
     /// Recorded lines of refunds.
-    pub back: HashMap<String, HashSet<String>>,
+    pub back: HashMap<String, Vec<Move>>,
 }
 
 /// A parcel that the ledger has.
@@ -29,10 +32,34 @@ pub struct Known {
 pub struct RecordedParcel {
     /// The shipment.
     pub shipment: Uuid,
-    /// Names of its lines.
-    pub lines: HashSet<String>,
-    /// Whether a line of it stands.
-    pub standing: bool,
+    /// Its lines, and whether they stand.
+    pub lines: Vec<(Move, bool)>,
+    /// Whether units of it have come back.
+    pub returned: bool,
+}
+
+impl RecordedParcel {
+    /// Tells a parcel what of it is recorded, in this pool.
+    pub fn tell(&self, pool: PoolId, parcel: &mut Parcel) {
+        // Where it was recorded it stays, wherever its location maps to since.
+        parcel.pool = Some(pool);
+        parcel.stays = self.returned;
+        let stands = self.lines.iter().any(|(_, standing)| *standing);
+        parcel.shipment = stands.then_some((ShipmentId { pool, uuid: self.shipment }, self.lines.len()));
+        for line in &mut parcel.lines {
+            line.recorded = self.lines.iter().filter(|(moved, _)| moved.is_of(&line.name)).cloned().collect();
+        }
+    }
+}
+
+impl Known {
+    /// Tells a line of a refund what of it is recorded here, in this pool.
+    pub fn tell(&self, pool: PoolId, refund_ref: &str, line: &mut RestockedLine) {
+        for (name, shipped) in [(refund_ref.to_owned(), true), (format!("{refund_ref}/history"), false)] {
+            let own = self.back.get(&name).into_iter().flatten().filter(|moved| moved.is_of(&line.restock_ref));
+            line.recorded.extend(own.cloned().map(|moved| TakenBack { pool, shipped, moved }));
+        }
+    }
 }
 
 /// What the ledger knows of these orders in one pool.
@@ -69,7 +96,7 @@ async fn put_claiming(
         r#"
         SELECT
             u.n AS "n!", l.line_ref AS "line_ref?", l.sku_id AS "sku_id?", l.unit_quantity AS "unit_quantity?",
-            l.mapping_version AS "mapping_version?"
+            l.mapping_version AS "mapping_version?", l.quantity AS "quantity?"
         FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u (source, order_id, n)
         CROSS JOIN LATERAL (
             SELECT source, order_id
@@ -78,7 +105,7 @@ async fn put_claiming(
             LIMIT 1
         ) AS d
         LEFT JOIN LATERAL (
-            SELECT line_ref, sku_id, unit_quantity, mapping_version
+            SELECT line_ref, sku_id, unit_quantity, mapping_version, quantity
             FROM demand_lines
             WHERE pool_id = $1 AND source = d.source AND order_id = d.order_id
             OFFSET 0
@@ -93,6 +120,13 @@ async fn put_claiming(
     for row in rows {
         let Some((source, id)) = usize::try_from(row.n - 1).ok().and_then(|index| orders.get(index)) else { continue };
         known.claiming.insert((*source, *id));
+        if row.quantity.is_some_and(|quantity| quantity > 0) {
+            known.wanting.insert((*source, *id));
+        }
+        // What has left as something else does not say what the line is.
+        if row.mapping_version.is_some_and(|version| version < 0) {
+            continue;
+        }
         if let (Some(line), Some(sku), Some(units), Some(version)) =
             (row.line_ref, row.sku_id, row.unit_quantity, row.mapping_version)
         {
@@ -118,7 +152,8 @@ async fn put_recorded_parcels(
 ) -> sqlx::Result<()> {
     let rows = sqlx::query!(
         r#"
-        SELECT s.source_ref, s.shipment_id, l.line_ref, l.voided_at
+        SELECT
+            s.source_ref, s.shipment_id, l.line_ref, l.sku_id, l.quantity, l.returned_quantity, l.voided_at
         FROM unnest($2::text[]) AS u (source_ref)
         CROSS JOIN LATERAL (
             SELECT source_ref, shipment_id
@@ -127,7 +162,11 @@ async fn put_recorded_parcels(
             LIMIT 1
         ) AS s
         CROSS JOIN LATERAL (
-            SELECT line_ref, voided_at FROM shipment_lines WHERE pool_id = $1 AND shipment_id = s.shipment_id OFFSET 0
+            SELECT line_ref, sku_id, quantity, returned_quantity, voided_at
+            FROM shipment_lines
+            WHERE pool_id = $1 AND shipment_id = s.shipment_id
+            ORDER BY line_ref
+            OFFSET 0
         ) AS l
         "#,
         pool.0,
@@ -138,8 +177,9 @@ async fn put_recorded_parcels(
     for row in rows {
         let parcel = known.parcels.entry(row.source_ref).or_default();
         parcel.shipment = row.shipment_id;
-        parcel.standing |= row.voided_at.is_none();
-        parcel.lines.insert(row.line_ref);
+        parcel.returned |= row.voided_at.is_none() && row.returned_quantity > 0;
+        let moved = Move { move_ref: row.line_ref, sku: SkuId(row.sku_id), quantity: row.quantity };
+        parcel.lines.push((moved, row.voided_at.is_none()));
     }
     Ok(())
 }
@@ -152,7 +192,7 @@ async fn put_recorded_refunds(
 ) -> sqlx::Result<()> {
     let rows = sqlx::query!(
         r#"
-        SELECT r.source_ref, l.line_ref
+        SELECT r.source_ref, l.line_ref, l.sku_id, l.quantity
         FROM unnest($2::text[]) AS u (source_ref)
         CROSS JOIN LATERAL (
             SELECT source_ref, return_id
@@ -161,7 +201,11 @@ async fn put_recorded_refunds(
             LIMIT 1
         ) AS r
         CROSS JOIN LATERAL (
-            SELECT line_ref FROM return_lines WHERE pool_id = $1 AND return_id = r.return_id OFFSET 0
+            SELECT line_ref, sku_id, quantity
+            FROM return_lines
+            WHERE pool_id = $1 AND return_id = r.return_id
+            ORDER BY line_ref
+            OFFSET 0
         ) AS l
         "#,
         pool.0,
@@ -170,7 +214,8 @@ async fn put_recorded_refunds(
     .fetch_all(conn)
     .await?;
     for row in rows {
-        known.back.entry(row.source_ref).or_default().insert(row.line_ref);
+        let moved = Move { move_ref: row.line_ref, sku: SkuId(row.sku_id), quantity: row.quantity };
+        known.back.entry(row.source_ref).or_default().push(moved);
     }
     Ok(())
 }
