@@ -13,4 +13,5 @@ pub mod release;
 pub mod routes;
 pub mod state;
 pub mod sweeper;
+pub mod variants;
 pub mod view;

@@ -242,6 +242,7 @@ fn successor(world: &World<'_>, commit: &Commit, reservation: &Reservation, want
         closed_at: None,
         closed_reason: None,
         lines: wants.iter().map(line).collect(),
+        variants: reservation.variants.clone(),
     }
 }
 

@@ -222,6 +222,7 @@ impl Teller<'_> {
         let hold = Hold {
             id: ReservationId::new(pool, hint_of_sku(&wanted[0].0)),
             lines: (1..).zip(wanted).map(|(line, (sku, quantity))| HoldLine { line, sku, quantity }).collect(),
+            variants: Vec::new(),
             ttl_seconds: Some(longest),
             client_reference: Some(reference.clone()),
             owner: None,

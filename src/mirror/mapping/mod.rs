@@ -14,11 +14,11 @@ pub mod change;
 mod components;
 pub mod lines;
 pub mod locations;
-pub mod queries;
 mod retire;
 pub mod routes;
 mod touch;
 pub mod variants;
 pub mod view;
 
+pub use crate::catalog::recipes as queries;
 pub use queries::{Mapping, Origin, find_mappings};

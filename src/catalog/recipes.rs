@@ -1,4 +1,8 @@
-//! Mappings as they stand.
+//! Recipes: what one unit of a variant is in SKUs, by the newest version of its mapping.
+//!
+//! Storefronts and orders name variants, stock is kept by SKU. Holds, availability and mirrored orders all read a variant
+//! here; who says what one is, is the mirror's business ([`crate::mirror::mapping`]). Versions are only ever added, so
+//! whoever has written down a version can look up what it said.
 
 use std::collections::HashMap;
 
@@ -94,4 +98,52 @@ pub async fn find_mappings(conn: &mut PgConnection, variant_ids: &[i64]) -> sqlx
             (row.variant_id, mapping)
         })
         .collect())
+}
+
+/// The upstream's id of a variant as text, written the one way that it is shown.
+#[must_use]
+pub fn read_variant_id(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text)
+}
+
+/// How many whole kits there are: of `(units there, units in one kit)` the part that gives the fewest. Below zero where
+/// units are missing, rounded away from zero, since a kit that lacks one unit is no kit. `None` where nothing limits it.
+pub fn whole_kits(parts: impl IntoIterator<Item = (i64, i64)>) -> Option<i64> {
+    parts.into_iter().map(|(there, each)| there.div_euclid(each.max(1))).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_kit_is_whole_or_it_is_none() {
+        assert_eq!(whole_kits([]), None, "what has no stock is not limited by it");
+        assert_eq!(whole_kits([(7, 2), (5, 1)]), Some(3));
+        assert_eq!(whole_kits([(7, 2), (2, 1)]), Some(2));
+        assert_eq!(whole_kits([(1, 2), (9, 1)]), Some(0));
+        assert_eq!(whole_kits([(-1, 2), (9, 1)]), Some(-1));
+        assert_eq!(whole_kits([(-4, 2), (-3, 1)]), Some(-3));
+    }
+
+    #[test]
+    fn a_variant_id_is_digits_as_the_upstream_writes_them() {
+        assert_eq!(read_variant_id("39684723835051"), Some(39_684_723_835_051));
+        for odd in ["", "0", "011", "+1", "-1", " 1", "1.0", "x", "99999999999999999999"] {
+            assert_eq!(read_variant_id(odd), None, "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn that_many_kits_fit_and_one_more_does_not(
+            parts in prop::collection::vec((-1_000_000_i64..1_000_000, 1_i64..=10_000), 1..10)
+        ) {
+            let kits = whole_kits(parts.iter().copied()).unwrap();
+            prop_assert!(parts.iter().all(|(there, each)| kits * each <= *there));
+            prop_assert!(parts.iter().any(|(there, each)| (kits + 1) * each > *there));
+        }
+    }
 }
