@@ -8,4 +8,5 @@ pub mod explain;
 pub mod projection;
 pub mod queries;
 pub mod routes;
+pub mod variants;
 pub mod view;

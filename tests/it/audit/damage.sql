@@ -138,6 +138,29 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010
 -- line_arithmetic
 UPDATE reservation_lines SET superseded_quantity = 3
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000004';
+-- variants_match_recipes
+UPDATE reservations SET variants = '{"line": "one"}' WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = '[]'
+WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000002';
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,mapping_version}', '3')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,mapping_version}', '1')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,quantity}', '4')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,parts}', '[]')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,parts,0,line}', '2')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{1,parts}', '[{"line": 1, "unit_quantity": 1}]')
+WHERE pool_id = :pool AND variants IS NOT NULL;
 -- lots_deplete_once_a_day, depletions_match_days, depletions_match_lots
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)

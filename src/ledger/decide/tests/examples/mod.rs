@@ -22,6 +22,7 @@ use crate::reservations::state::{Origin, Reservation, State};
 
 mod carts;
 mod holds;
+mod kits;
 
 /// A store, a catalogue and a clock.
 struct Shop {
