@@ -100,6 +100,46 @@ pub async fn find_mappings(conn: &mut PgConnection, variant_ids: &[i64]) -> sqlx
         .collect())
 }
 
+/// What variants were by these versions of their mappings, SKUs by id; versions that were never made are missing.
+///
+/// # Errors
+/// Database errors.
+pub async fn find_versions(
+    conn: &mut PgConnection,
+    versions: impl IntoIterator<Item = (i64, i32)>,
+) -> sqlx::Result<HashMap<(i64, i32), Vec<(SkuId, i32)>>> {
+    let (variants, versions): (Vec<i64>, Vec<i32>) = versions.into_iter().unzip();
+    let rows = sqlx::query!(
+        r#"
+        SELECT m.variant_id AS "variant_id!", m.version AS "version!", c.sku_id AS "sku_id?", c.quantity AS "quantity?"
+        FROM unnest($1::bigint[], $2::integer[]) AS u (variant_id, version)
+        CROSS JOIN LATERAL (
+            SELECT variant_id, version
+            FROM variant_mappings
+            WHERE variant_id = u.variant_id AND version = u.version
+            LIMIT 1
+        ) AS m
+        LEFT JOIN LATERAL (
+            SELECT sku_id, quantity
+            FROM variant_components
+            WHERE variant_id = m.variant_id AND version = m.version
+            OFFSET 0
+        ) AS c ON true
+        ORDER BY c.sku_id
+        "#,
+        &variants,
+        &versions,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        let components = found.entry((row.variant_id, row.version)).or_default();
+        components.extend(row.sku_id.map(SkuId).zip(row.quantity));
+    }
+    Ok(found)
+}
+
 /// The upstream's id of a variant as text, written the one way that it is shown.
 #[must_use]
 pub fn read_variant_id(text: &str) -> Option<i64> {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::app::{cart, settings};
 use crate::support::{TestApp, db};
 
+mod kits;
 mod orders;
 mod shuffles;
 

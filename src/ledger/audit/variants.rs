@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::pages::Range;
 use super::report::Found;
-use crate::ids::PoolId;
+use crate::catalog::recipes::find_versions;
+use crate::ids::{PoolId, SkuId};
 use crate::reservations::variants::Variant;
 
 const CHECK: &str = "variants_match_recipes";
@@ -26,7 +27,7 @@ struct Row {
 }
 
 /// SKUs and units, by variant and version.
-type Recipes = HashMap<(i64, i32), BTreeSet<(i64, i32)>>;
+type Recipes = HashMap<(i64, i32), Vec<(SkuId, i32)>>;
 
 /// Reservations in `range` that name variants. Few do: those that do not are passed over by the row.
 pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
@@ -56,8 +57,9 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
     .await?;
     let read: Vec<Option<Vec<Variant>>> =
         rows.iter().map(|row| serde_json::from_value(row.variants.clone()).ok()).collect();
-    let named = read.iter().flatten().flatten().map(|variant| (variant.variant_id, variant.mapping_version)).collect();
-    let recipes = find_recipes(conn, named).await?;
+    let named: BTreeSet<(i64, i32)> =
+        read.iter().flatten().flatten().map(|variant| (variant.variant_id, variant.mapping_version)).collect();
+    let recipes = if named.is_empty() { Recipes::new() } else { find_versions(conn, named).await? };
     let wrong = |(row, variants): (Row, Option<Vec<Variant>>)| {
         let detail = match variants {
             Some(variants) => row.odd(&variants, &recipes)?,
@@ -66,28 +68,6 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
         Some(Found { check: CHECK.to_owned(), subject: format!("reservation {}", row.reservation_id), detail })
     };
     Ok(rows.into_iter().zip(read).filter_map(wrong).collect())
-}
-
-async fn find_recipes(conn: &mut PgConnection, named: BTreeSet<(i64, i32)>) -> sqlx::Result<Recipes> {
-    let (variants, versions): (Vec<i64>, Vec<i32>) = named.into_iter().unzip();
-    let rows = sqlx::query!(
-        r#"
-        SELECT m.variant_id, m.version, c.sku_id AS "sku_id?", c.quantity AS "quantity?"
-        FROM unnest($1::bigint[], $2::integer[]) AS u (variant_id, version)
-        JOIN variant_mappings AS m ON m.variant_id = u.variant_id AND m.version = u.version
-        LEFT JOIN variant_components AS c ON c.variant_id = m.variant_id AND c.version = m.version
-        "#,
-        &variants,
-        &versions,
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut recipes = Recipes::new();
-    for row in rows {
-        let recipe = recipes.entry((row.variant_id, row.version)).or_default();
-        recipe.extend(row.sku_id.zip(row.quantity));
-    }
-    Ok(recipes)
 }
 
 impl Row {
@@ -114,11 +94,12 @@ impl Row {
                     Some(at) if first && asked != Some(self.requested[at].into()) => {
                         return Some(format!("line {} is not {} of variant {variant_id}", part.line, variant.quantity));
                     }
-                    Some(at) => found.insert((self.sku_ids[at], part.unit_quantity)),
+                    Some(at) => found.insert((SkuId(self.sku_ids[at]), part.unit_quantity)),
                     None => continue,
                 };
             }
-            if !found.is_subset(recipe) || (first && found != *recipe) {
+            let recipe = recipe.iter().copied().collect();
+            if !found.is_subset(&recipe) || (first && found != recipe) {
                 return Some(format!("its lines are not version {mapping_version} of variant {variant_id}"));
             }
         }
