@@ -231,7 +231,7 @@ fn read_lines(
         let quantity = v.quantity(&at("quantity"), asked.quantity);
         match (asked.sku, asked.variant_id) {
             (Some(_), Some(_)) => {
-                v.add(at("variant_id"), "must be absent where sku is given: a line is one of the two")
+                v.add(at("variant_id"), "must be absent where sku is given: a line is one of the two");
             }
             (None, Some(VariantId(text))) => match read_variant_id(&text) {
                 None => v.add(at("variant_id"), "must be the id of a variant: its digits"),

@@ -45,11 +45,6 @@ async fn catalogue(owner: &PgPool) {
     let sql = "INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, now(), 'active', 1, now(), now() \
                FROM generate_series(11, 22) AS id";
     plant(owner, 1, sql).await;
-    // Variant 77 was two of SKU 11, is one of it, and 78 has no stock.
-    let sql = "INSERT INTO variant_mappings SELECT id, version, 'operator', false, 1, now() \
-               FROM (VALUES (77, 1), (77, 2), (78, 1)) AS mapping (id, version); \
-               INSERT INTO variant_components VALUES (77, 1, 11, 2), (77, 2, 11, 1)";
-    plant(owner, 1, sql).await;
 }
 
 #[tokio::test]

@@ -216,7 +216,7 @@ async fn racers_for_the_last_kit_have_one_winner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cart_of_what_has_no_stock_is_accepted_and_moves_nothing() {
-    let app = start(&[("TEA", 2)]).await;
+    let app = start(&[("TEA", 2), ("CUP", 1)]).await;
     let donation = json!({"lines": [{"variant_id": DONATION, "quantity": 5000}]});
     let held = hold(&app, &donation).await.expect(201);
     assert_eq!(
@@ -234,6 +234,8 @@ async fn a_cart_of_what_has_no_stock_is_accepted_and_moves_nothing() {
     app.advance(901);
     app.sweep().await;
     assert_eq!(app.client.get(&format!("/reservations/{lapsed}")).await.at("/state"), "expired");
+    let late = app.client.post(&format!("/reservations/{lapsed}/commit"), &json!({"order_ref": "2"})).await.expect(200);
+    assert_eq!((late.at("/state"), late.at("/late_commit")), (json!("fulfilled"), json!(true)));
     app.finish().await;
 }
 

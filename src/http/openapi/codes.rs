@@ -7,6 +7,22 @@ const ANY: &[Code] = &[Unauthorized, Forbidden, InvalidParameter, Internal, Unav
 const BODY: &[Code] = &[MalformedJson, BodyTooLarge, UnsupportedMediaType, ValidationFailed];
 const KEYED: &[Code] =
     &[IdempotencyKeyRequired, IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyKeyInFlight, Busy];
+/// Of a cart that wants to be held.
+const HOLD: &[Code] = &[
+    InsufficientStock,
+    UnknownPool,
+    UnknownSku,
+    UnknownVariant,
+    SkuRetired,
+    QuantityAboveMaxPerHold,
+    TtlAboveLongestHold,
+    ClientReferenceInUse,
+    UnknownReservation,
+    SupersedesOtherOwner,
+    AlreadySuperseded,
+    InvalidStateTransition,
+    OpeningCountRequired,
+];
 /// Of what needs no key but a signature.
 const SIGNED: &[Code] =
     &[InvalidParameter, MalformedJson, InvalidSignature, UnknownShop, BodyTooLarge, Internal, Unavailable, Timeout];
@@ -19,25 +35,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         return SIGNED.to_vec();
     }
     let own: &[&[Code]] = match operation {
-        "create_reservation" => &[
-            BODY,
-            KEYED,
-            &[
-                InsufficientStock,
-                UnknownPool,
-                UnknownSku,
-                UnknownVariant,
-                SkuRetired,
-                QuantityAboveMaxPerHold,
-                TtlAboveLongestHold,
-                ClientReferenceInUse,
-                UnknownReservation,
-                SupersedesOtherOwner,
-                AlreadySuperseded,
-                InvalidStateTransition,
-                OpeningCountRequired,
-            ],
-        ],
+        "create_reservation" => &[BODY, KEYED, HOLD],
         "commit_reservation" => &[
             BODY,
             KEYED,

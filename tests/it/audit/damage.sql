@@ -59,7 +59,7 @@ INSERT INTO stock_entries
 SELECT (jsonb_populate_record(e, '{"seq": 8, "committed_delta": 1, "committed_after": 1, "on_hand_delta": 0}')).*
 FROM stock_entries AS e WHERE pool_id = :pool AND sku_id = 15 AND seq = 2;
 UPDATE stock SET committed = 1, seq = 8 WHERE pool_id = :pool AND sku_id = 15;
--- held_matches_lines, entry_references_exist
+-- held_matches_lines, entry_references_exist, variants_match_recipes
 UPDATE reservation_lines SET sku_id = 14
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000001';
 -- answers_are_outcomes

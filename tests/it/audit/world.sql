@@ -29,6 +29,16 @@ FROM (VALUES
 ('00000000-0000-7000-8000-000000000004', 1, 'receipt', 3, 3)
 ) AS moved (lot_id, seq, row_source, delta, remaining);
 
+-- Of every pool's world: variant 77 was two of SKU 11 and is one of it, 78 has no stock.
+INSERT INTO variant_mappings
+SELECT id, version, 'operator', false, 1, now()
+FROM (VALUES (77, 1), (77, 2), (78, 1)) AS mapping (id, version)
+WHERE NOT EXISTS (SELECT FROM variant_mappings);
+INSERT INTO variant_components
+SELECT 77, version, 11, quantity
+FROM (VALUES (1, 2), (2, 1)) AS component (version, quantity)
+WHERE NOT EXISTS (SELECT FROM variant_components);
+
 -- 1 held; 2 committed; 3 in part committed, the rest kept; 4 released; 5 expired; 6 its late commit, a backorder of
 -- which one unit was cancelled; 7 past its expiry, lines closed, not swept; 8 an untracked SKU and one that was short;
 -- 9 cancelled; 10 an untracked SKU, fulfilled. What 1 holds was asked for as a variant, next to one that has no stock.
