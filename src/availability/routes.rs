@@ -11,8 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::explain::{Explanation, Subject, explain};
-use super::queries;
+use super::variants::VariantAvailabilityList;
 use super::view::{AvailabilityView, EntryView};
+use super::{queries, variants};
 use crate::app::{App, AppState};
 use crate::catalog::{Catalogue, Pool, Sku};
 use crate::http::auth::{Caller, scope};
@@ -27,8 +28,8 @@ use crate::ids::{PoolId, SkuId};
 use crate::lots::expiry;
 
 /// Most SKUs in one question.
-const MOST_SKUS: usize = 1000;
-/// Most SKUs in one query string.
+pub(super) const MOST_SKUS: usize = 1000;
+/// Most SKUs, or variants, in one query string.
 const MOST_SKUS_IN_QUERY: usize = 100;
 /// Bytes of one item, with long names.
 const ITEM_BYTES: usize = 640;
@@ -63,7 +64,7 @@ pub fn read_sku(catalogue: &Catalogue, query: &mut Query) -> Option<SkuId> {
 }
 
 /// Which pools a question is about.
-enum Pools {
+pub(super) enum Pools {
     One(Arc<Pool>),
     /// Per pool, as rows of their own.
     Each(Vec<Arc<Pool>>),
@@ -71,7 +72,17 @@ enum Pools {
     Sum(Vec<Arc<Pool>>),
 }
 
-fn choose_pools(catalogue: &Catalogue, word: &str) -> Option<Pools> {
+impl Pools {
+    /// All of them.
+    pub(super) fn all(&self) -> &[Arc<Pool>] {
+        match self {
+            Self::One(pool) => std::slice::from_ref(pool),
+            Self::Each(pools) | Self::Sum(pools) => pools,
+        }
+    }
+}
+
+pub(super) fn choose_pools(catalogue: &Catalogue, word: &str) -> Option<Pools> {
     let all = || {
         let mut pools: Vec<_> = catalogue.pools().cloned().collect();
         pools.sort_unstable_by(|a, b| a.code.cmp(&b.code));
@@ -91,12 +102,24 @@ pub struct AvailabilityList {
     data: Vec<AvailabilityView>,
 }
 
-/// Availability of one or many SKUs: every term of the sum, and how old it is.
+/// What was asked for: availability of SKUs, or of variants.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described, never made")]
+enum AvailabilityAnswer {
+    Skus(AvailabilityList),
+    Variants(VariantAvailabilityList),
+}
+
+/// Availability of one or many SKUs: every term of the sum, and how old it is. Or of one or many variants: whole kits, and
+/// the terms of each of their SKUs.
 #[utoipa::path(get, path = "/availability", tag = "availability",
-    params(("sku" = Vec<String>, Query, description = "SKU code; repeat it for up to 100"),
+    params(("sku" = Option<Vec<String>>, Query, description = "SKU code; repeat it for up to 100"),
+        ("variant_id" = Option<Vec<String>>, Query,
+            description = "The shop's id of a variant, in place of `sku`; repeat it for up to 100"),
         ("pool" = Option<String>, Query,
             description = "Pool code (default: default), * for every pool, sum for the total over pools")),
-    responses((status = 200, description = "Availability", body = AvailabilityList),
+    responses((status = 200, description = "Availability", body = AvailabilityAnswer),
         (status = 304, description = "Unchanged since If-None-Match")))]
 async fn get_availability(
     app: AppState,
@@ -104,13 +127,22 @@ async fn get_availability(
     known: IfNoneMatch,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let skus = query.all("sku");
-    if skus.is_empty() || skus.len() > MOST_SKUS_IN_QUERY {
+    let (skus, asked) = (query.all("sku"), query.all("variant_id"));
+    if asked.is_empty() && (skus.is_empty() || skus.len() > MOST_SKUS_IN_QUERY) {
         query.refuse("sku", format!("must be given 1 to {MOST_SKUS_IN_QUERY} times"));
+    }
+    if asked.len() > MOST_SKUS_IN_QUERY {
+        query.refuse("variant_id", format!("must be given 1 to {MOST_SKUS_IN_QUERY} times"));
+    } else if !asked.is_empty() && !skus.is_empty() {
+        query.refuse("variant_id", "may not be given together with sku: a question is about one of the two");
     }
     let pool = query.one("pool");
     query.finish()?;
-    answer(&app, &known, &skus, pool.as_deref().unwrap_or("default"), |index| ErrorItem {
+    let pool = pool.as_deref().unwrap_or("default");
+    if !asked.is_empty() {
+        return Box::pin(variants::answer(&app, &known, &asked, pool)).await;
+    }
+    answer(&app, &known, &skus, pool, |index| ErrorItem {
         code: Code::UnknownSku,
         ..ErrorItem::of("sku", format!("value {}: there is no such SKU", index + 1))
     })
@@ -161,10 +193,7 @@ async fn answer(
     let Some(pools) = choose_pools(&catalogue, pool) else {
         return Err(Problem::new(Code::UnknownPool, format!("There is no pool {pool:?}.")));
     };
-    let wanted: &[Arc<Pool>] = match &pools {
-        Pools::One(pool) => std::slice::from_ref(pool),
-        Pools::Each(pools) | Pools::Sum(pools) => pools,
-    };
+    let wanted = pools.all();
     let mut cut_off = false;
     for pool in wanted {
         cut_off |= !refresh_stale(app, pool.id, &skus).await?;
@@ -178,17 +207,18 @@ async fn answer(
             Pools::Sum(_) => data.extend(sum(rows).map(|row| row.clamped(sku, low))),
         }
     }
-    Ok(respond(known, &AvailabilityList { data }))
+    let tag = data.iter().fold(0_u64, |tag, row| tag.rotate_left(7) ^ row.tag());
+    Ok(respond(known, tag, data.len(), &AvailabilityList { data }))
 }
 
-fn respond(known: &IfNoneMatch, list: &AvailabilityList) -> Response {
-    let tag = list.data.iter().fold(0_u64, |tag, row| tag.rotate_left(7) ^ row.tag());
+/// The answer, or that it is as it was; `rows` of it are about so many bytes.
+pub(super) fn respond(known: &IfNoneMatch, tag: u64, rows: usize, list: &impl Serialize) -> Response {
     let tag = HeaderValue::from_str(&format!("\"{tag:016x}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
     if known.names(&tag) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }
     // Room for all of it from the start: it would grow some four times.
-    let mut body = Vec::with_capacity(list.data.len() * ITEM_BYTES + 16);
+    let mut body = Vec::with_capacity(rows * ITEM_BYTES + 16);
     if let Err(error) = serde_json::to_writer(&mut body, list) {
         tracing::error!(%error, "availability is no JSON");
         return Problem::new(Code::Internal, "An unexpected error; it has been logged.").into_response();
@@ -198,12 +228,10 @@ fn respond(known: &IfNoneMatch, list: &AvailabilityList) -> Response {
 }
 
 /// Terms of all pools that have the SKU; a pool without stock of it takes no safety stock off the sum.
-fn sum(rows: impl Iterator<Item = AvailabilityView>) -> Option<AvailabilityView> {
+pub(super) fn sum(rows: impl Iterator<Item = AvailabilityView>) -> Option<AvailabilityView> {
     let mut rows: Vec<AvailabilityView> = rows.collect();
-    let stocked =
-        |row: &AvailabilityView| row.on_hand_quantity != 0 || row.committed_quantity != 0 || row.held_quantity != 0;
-    if rows.iter().any(stocked) {
-        rows.retain(stocked);
+    if rows.iter().any(AvailabilityView::is_stocked) {
+        rows.retain(AvailabilityView::is_stocked);
     } else {
         rows.truncate(1);
     }
@@ -240,7 +268,7 @@ async fn resolve(
 
 /// Re-reads what is older than the bound. False if the database cannot be reached and everything is known all the same:
 /// that is good enough, marked stale.
-async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Result<bool, Problem> {
+pub(super) async fn refresh_stale(app: &Arc<App>, pool: PoolId, skus: &[Arc<Sku>]) -> Result<bool, Problem> {
     let bound = app.projection.bound();
     let stale: Vec<i64> = skus
         .iter()
@@ -269,7 +297,13 @@ async fn read(app: &Arc<App>, pool: PoolId, skus: &[i64]) -> sqlx::Result<()> {
     Ok(())
 }
 
-fn view(app: &App, catalogue: &Catalogue, sku: &Sku, pool: &Pool, cut_off: bool) -> Option<AvailabilityView> {
+pub(super) fn view(
+    app: &App,
+    catalogue: &Catalogue,
+    sku: &Sku,
+    pool: &Pool,
+    cut_off: bool,
+) -> Option<AvailabilityView> {
     let seen = app.projection.peek(pool.id, sku.id)?;
     let age = seen.age().unwrap_or_default();
     app.projection.answered(age);

@@ -87,6 +87,12 @@ impl AvailabilityView {
         }
     }
 
+    /// Whether the pool has anything to do with the SKU.
+    #[must_use]
+    pub fn is_stocked(&self) -> bool {
+        self.on_hand_quantity != 0 || self.committed_quantity != 0 || self.held_quantity != 0
+    }
+
     /// Adds another pool's terms.
     pub fn add(&mut self, other: &Self) {
         self.sellable_quantity += other.sellable_quantity;
@@ -142,10 +148,13 @@ impl AvailabilityView {
         ];
         let pool = self.pool.as_deref().unwrap_or_default();
         let names = self.sku.bytes().chain(pool.bytes()).chain(self.status.bytes()).map(u64::from);
-        // Multiplying moves bits up only; turning brings the upper ones down again.
-        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
         names.fold(terms.into_iter().map(i64::cast_unsigned).fold(0xcbf2_9ce4_8422_2325, mix), mix)
     }
+}
+
+/// One step of a tag. Multiplying moves bits up only; turning brings the upper ones down again.
+pub(super) fn mix(hash: u64, word: u64) -> u64 {
+    (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
 }
 
 /// A change of a balance, in units.

@@ -18,6 +18,7 @@ pub mod change;
 pub mod classes;
 pub mod policy;
 pub mod pools;
+pub mod recipes;
 pub mod revision;
 pub mod routes;
 pub mod skus;
@@ -194,6 +195,12 @@ impl Catalogue {
     #[must_use]
     pub fn class(&self, id: ClassId) -> Option<&Arc<Class>> {
         self.classes.get(&id)
+    }
+
+    /// The policy of the class that is always there; of what has no class of its own.
+    #[must_use]
+    pub fn standard_policy(&self) -> Option<&Policy> {
+        self.class_by_code(classes::STANDARD).map(|class| &class.policy)
     }
 
     /// The SKU with this code.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::availability::projection::Projection;
 use crate::catalog::Catalogue;
 use crate::http::code::Code;
-use crate::http::problem::{About, ErrorItem, ExceededView, OtherPool, Problem, ShortfallView};
+use crate::http::problem::{About, ErrorItem, ExceededView, OtherPool, Problem, ShortfallView, VariantShortfallView};
 use crate::ids::SkuId;
 use crate::ledger::command::Command;
-use crate::ledger::outcome::{Exceeded, ExceedsShipped, Outcome, Refusal, Rule, Shortfall, Violation};
+use crate::ledger::outcome::{
+    Exceeded, ExceedsShipped, Outcome, Refusal, Rule, Shortfall, VariantShortfall, Violation,
+};
 use crate::ledger::submission::{Answer, Renderer, Scene, Submission};
 use crate::lots::view::{CountedView, LotActedView, LotView};
 use crate::mirror::demand::DemandedView;
@@ -85,7 +87,7 @@ fn json(status: u16, view: &impl serde::Serialize) -> Answer {
 pub fn code_of(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::Unprocessable(violations) => Problem::listing(violations.iter().map(error_of).collect()).code,
-        Refusal::InsufficientStock(_) => Code::InsufficientStock,
+        Refusal::InsufficientStock { .. } => Code::InsufficientStock,
         Refusal::HoldExpired { .. } => Code::HoldExpired,
         Refusal::ClientReferenceInUse { .. } => Code::ClientReferenceInUse,
         Refusal::ReservationNotFound(_) => Code::ReservationNotFound,
@@ -113,11 +115,14 @@ impl Answers {
         let plain = |detail: String| Problem::new(code, detail);
         match refusal {
             Refusal::Unprocessable(violations) => Problem::listing(violations.iter().map(error_of).collect()),
-            Refusal::InsufficientStock(short) => self.with_shortfalls(
-                scene,
-                plain("Nothing was held. A new Idempotency-Key asks again.".to_owned()),
-                short,
-            ),
+            Refusal::InsufficientStock { shortfalls, variants } => Problem {
+                variants: variants.iter().map(short_variant_of).collect(),
+                ..self.with_shortfalls(
+                    scene,
+                    plain("Nothing was held. A new Idempotency-Key asks again.".to_owned()),
+                    shortfalls,
+                )
+            },
             Refusal::HoldExpired { id, expired_at, shortfalls } => {
                 let detail = format!("The hold expired at {expired_at:?} and its units are gone.");
                 let about = About { expired_at: Some(*expired_at), ..About::id(id) };
@@ -228,6 +233,16 @@ fn names(catalogue: &Catalogue, skus: &[SkuId]) -> String {
     skus.iter().map(|sku| catalogue.sku_code(*sku).to_string()).collect::<Vec<_>>().join(", ")
 }
 
+fn short_variant_of(short: &VariantShortfall) -> VariantShortfallView {
+    VariantShortfallView {
+        line: short.line,
+        variant_id: short.variant_id,
+        mapping_version: short.mapping_version,
+        requested_quantity: short.requested,
+        available_quantity: short.available,
+    }
+}
+
 fn exceeded_of(exceeded: &Exceeded) -> ExceededView {
     ExceededView {
         line: exceeded.line,
@@ -246,6 +261,12 @@ fn exceeds_shipped(line: &ExceedsShipped) -> ErrorItem {
 pub(crate) fn error_of(violation: &Violation) -> ErrorItem {
     let (code, detail) = match &violation.rule {
         Rule::UnknownSku(sku) => (Code::UnknownSku, format!("there is no SKU {sku:?}")),
+        Rule::UnknownVariant(id) => {
+            (Code::UnknownVariant, format!("nobody has said what variant {id} is; map it, or name its SKU"))
+        }
+        Rule::TooManyLines { lines, most } => {
+            (Code::ValidationFailed, format!("come to {lines} SKUs with their kits; a cart may come to {most}"))
+        }
         Rule::RetiredSku(sku) => (Code::SkuRetired, format!("{sku:?} is retired and takes no new holds")),
         Rule::UntrackedSku(sku) => (Code::SkuUntracked, format!("{sku:?} is untracked and has no stock")),
         Rule::AboveMaxPerHold { sku, requested, max } => (

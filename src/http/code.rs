@@ -149,6 +149,8 @@ codes! {
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, false;
     /// A SKU is not in the catalogue.
     UnknownSku = "unknown_sku", UNPROCESSABLE_ENTITY, false;
+    /// Nobody has said what SKUs a variant is.
+    UnknownVariant = "unknown_variant", UNPROCESSABLE_ENTITY, false;
     /// A pool is not in the catalogue.
     UnknownPool = "unknown_pool", UNPROCESSABLE_ENTITY, false;
     /// A class is not in the catalogue.

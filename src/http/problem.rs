@@ -91,6 +91,21 @@ pub struct ShortfallView {
     pub other_pools: Vec<OtherPool>,
 }
 
+/// A line of a variant that cannot be had whole; the SKUs that are short are in `shortfalls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VariantShortfallView {
+    /// Line of the request.
+    pub line: i16,
+    /// The upstream's id.
+    pub variant_id: i64,
+    /// The version of its mapping that was asked for.
+    pub mapping_version: i32,
+    /// Units of the variant asked for.
+    pub requested_quantity: i64,
+    /// Whole ones among them that could be held if the cart had no other line.
+    pub available_quantity: i64,
+}
+
 /// A line that was asked for more than it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ExceededView {
@@ -141,6 +156,8 @@ pub struct Problem {
     pub errors: Vec<ErrorItem>,
     /// Every SKU that is short.
     pub shortfalls: Vec<ShortfallView>,
+    /// Every line of a variant that is short.
+    pub variants: Vec<VariantShortfallView>,
     /// Every line that is exceeded.
     pub lines: Vec<ExceededView>,
     /// The reservation it is about.
@@ -159,6 +176,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             shortfalls: Vec::new(),
+            variants: Vec::new(),
             lines: Vec::new(),
             reservation: None,
             retry_after_seconds: code.is_retryable().then_some(1),
@@ -202,6 +220,7 @@ impl Problem {
             request_id,
             errors: &self.errors,
             shortfalls: &self.shortfalls,
+            variants: &self.variants,
             lines: &self.lines,
             reservation: self.reservation.as_ref(),
         };
@@ -253,6 +272,9 @@ pub struct ProblemView<'a> {
     /// Every SKU that is short.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub shortfalls: &'a [ShortfallView],
+    /// Every line of a variant of which a SKU is short.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub variants: &'a [VariantShortfallView],
     /// Every line that is exceeded.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub lines: &'a [ExceededView],

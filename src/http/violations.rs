@@ -29,9 +29,15 @@ impl Violations {
     /// Adds a broken rule with a code of its own, unless one is known at the same place.
     pub fn add_code(&mut self, pointer: impl Into<String>, code: Code, detail: impl Into<String>) {
         let pointer = pointer.into();
-        if !self.items.iter().any(|item| item.pointer.as_deref() == Some(pointer.as_str())) {
+        if !self.names(&pointer) {
             self.items.push(ErrorItem::at(pointer, code, detail));
         }
+    }
+
+    /// Whether a rule is known to be broken at this place.
+    #[must_use]
+    pub fn names(&self, pointer: &str) -> bool {
+        self.items.iter().any(|item| item.pointer.as_deref() == Some(pointer))
     }
 
     /// The value, or a broken rule that it is missing.

@@ -135,7 +135,12 @@ pub enum Refusal {
     Unprocessable(Vec<Violation>),
     /// There are not enough units.
     #[error("not enough stock")]
-    InsufficientStock(Vec<Shortfall>),
+    InsufficientStock {
+        /// Every SKU that is short.
+        shortfalls: Vec<Shortfall>,
+        /// Every line of a variant that one of them is part of.
+        variants: Vec<VariantShortfall>,
+    },
     /// The hold is past its expiry and its units are gone.
     #[error("the hold has expired and its units are gone")]
     HoldExpired {
@@ -265,6 +270,15 @@ pub struct Violation {
 pub enum Rule {
     /// No such SKU.
     UnknownSku(String),
+    /// Nobody has said what the variant is.
+    UnknownVariant(i64),
+    /// Its variants come to more lines than a reservation may have.
+    TooManyLines {
+        /// Lines that it comes to.
+        lines: usize,
+        /// The limit.
+        most: usize,
+    },
     /// No new holds on it.
     RetiredSku(String),
     /// It has no stock to receive.
@@ -316,6 +330,21 @@ pub struct Shortfall {
     pub oversell_tolerance: i64,
     /// When the next hold on this SKU expires.
     pub next_hold_expires_at: Option<DateTime<Utc>>,
+}
+
+/// One line of a variant that cannot be had whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VariantShortfall {
+    /// Its position in the request.
+    pub line: i16,
+    /// The upstream's id.
+    pub variant_id: i64,
+    /// The version of its mapping.
+    pub mapping_version: i32,
+    /// Units of the variant asked for.
+    pub requested: i64,
+    /// Whole ones among them that stock has, were nothing else asked for.
+    pub available: i64,
 }
 
 /// One line that was asked for more than it has.

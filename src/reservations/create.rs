@@ -1,17 +1,22 @@
 //! `POST /reservations`: the request and the command it becomes.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::app::App;
 use crate::catalog::Pool;
+use crate::catalog::recipes::{Mapping, find_mappings, read_variant_id};
 use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::violations::Violations;
 use crate::ids::ReservationId;
-use crate::ledger::command::{Hold, HoldLine};
+use crate::ledger::command::{Hold, HoldLine, VariantLine};
 use crate::ledger::lanes::hint_of_sku;
 
 /// Most lines of one cart.
@@ -45,7 +50,8 @@ pub struct CreateReservation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
-    /// `allow`: hold what there is of each line; `refuse` (the default): all or nothing.
+    /// `allow`: hold what there is of each line, of a variant as many whole ones as there are; `refuse` (the default): all
+    /// or nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     partial: Option<Partial>,
     /// An older reservation of the same owner that hands its units over.
@@ -63,14 +69,17 @@ pub enum Partial {
     Refuse,
 }
 
-/// One line of a cart.
+/// One line of a cart: exactly one of `sku` and `variant_id`.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CartLine {
     /// SKU code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required)]
     sku: Option<String>,
+    /// The shop's id of a variant, as text or as a number: what one unit of it is in SKUs, its mapping says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = VariantIdSchema, example = "39684723835051")]
+    variant_id: Option<VariantId>,
     /// Units, 1 to 10^9.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, minimum = 1, maximum = 1_000_000_000)]
@@ -78,6 +87,79 @@ pub struct CartLine {
     /// If given, must be the cart's pool: a cart draws on one pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
+}
+
+/// The id of a variant as it was sent; a number and its digits are the same request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct VariantId(String);
+
+/// Digits, or the number.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described, never made")]
+enum VariantIdSchema {
+    Text(String),
+    Number(i64),
+}
+
+impl<'de> Deserialize<'de> for VariantId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrNumber;
+        impl Visitor<'_> for TextOrNumber {
+            type Value = VariantId;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the id of a variant, as text or as a number")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<VariantId, E> {
+                Ok(VariantId(text.to_owned()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<VariantId, E> {
+                Ok(VariantId(number.to_string()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<VariantId, E> {
+                Err(E::invalid_value(Unexpected::Signed(number), &self))
+            }
+        }
+        deserializer.deserialize_any(TextOrNumber)
+    }
+}
+
+/// What the variants of a cart are, as its request found them.
+#[derive(Debug, Default)]
+pub struct Recipes {
+    mappings: HashMap<i64, Mapping>,
+    /// The code by which a cart of these alone finds its lane.
+    first_code: Option<Arc<str>>,
+}
+
+impl Recipes {
+    /// Looks up the newest version of each, before the command goes to its lane. A version that is made meanwhile came
+    /// after this request: which of two requests that overlap is first is nobody's promise, and the hold says which version
+    /// it is of. Stock is decided by the SKUs alone, under their locks. A cart of SKUs asks nothing.
+    ///
+    /// # Errors
+    /// A problem if the database cannot be asked.
+    pub async fn of_cart(app: &App, cart: &CreateReservation) -> Result<Self, Problem> {
+        let lines = cart.lines.iter().flatten().take(MOST_LINES);
+        let ids: Vec<i64> = lines.filter_map(|line| read_variant_id(&line.variant_id.as_ref()?.0)).collect();
+        if ids.is_empty() {
+            return Ok(Self::default());
+        }
+        // Boxed: a cart of SKUs is not to carry its weight.
+        Box::pin(async move {
+            let mappings = find_mappings(&mut *app.db.acquire().await?, &ids).await?;
+            let catalogue = app.catalogue.current();
+            let skus = mappings.values().flat_map(|mapping| &mapping.components).map(|(sku, _)| sku);
+            let first_code = skus.filter_map(|sku| Some(Arc::clone(&catalogue.sku(*sku)?.code))).min();
+            Ok(Self { mappings, first_code })
+        })
+        .await
+    }
 }
 
 impl CreateReservation {
@@ -91,13 +173,13 @@ impl CreateReservation {
     ///
     /// # Errors
     /// A problem that lists every broken rule.
-    pub fn into_command(body: Json<Self>, pool: Option<&Pool>) -> Result<(Hold, u8), Problem> {
+    pub fn into_command(body: Json<Self>, pool: Option<&Pool>, recipes: &Recipes) -> Result<(Hold, u8), Problem> {
         let Json { value, violations: mut v } = body;
         if pool.is_none() {
             v.add_code("/pool", Code::UnknownPool, format!("there is no pool {:?}", value.pool()));
         }
         let of = value.pool().to_owned();
-        let lines = v.required("/lines", value.lines).map(|lines| read_lines(&mut v, lines, &of));
+        let lines = v.required("/lines", value.lines).map(|lines| read_lines(&mut v, lines, &of, &recipes.mappings));
         if let Some(ttl) = value.ttl_seconds {
             v.integer("/ttl_seconds", Some(ttl), 1, LONGEST_TTL_SECONDS);
         }
@@ -111,10 +193,12 @@ impl CreateReservation {
         let client_reference = value.client_reference.and_then(|text| v.text("/client_reference", Some(text), 255));
         let owner = value.owner.and_then(|text| v.text("/owner", Some(text), 255));
         let supersedes = value.supersedes.and_then(|text| superseded(&mut v, &text, pool));
-        let hint = lines.iter().flatten().map(|line| &line.sku).min().map_or(0, |sku| hint_of_sku(sku));
-        let hold = pool.zip(lines).map(|(pool, lines)| Hold {
+        let codes = lines.iter().flat_map(|(lines, _)| lines).map(|line| &line.sku).chain(&recipes.first_code);
+        let hint = codes.min().map_or(0, |sku| hint_of_sku(sku));
+        let hold = pool.zip(lines).map(|(pool, (lines, variants))| Hold {
             id: ReservationId::new(pool.id, hint),
             lines,
+            variants,
             ttl_seconds: value.ttl_seconds,
             client_reference,
             owner,
@@ -126,26 +210,45 @@ impl CreateReservation {
     }
 }
 
-fn read_lines(v: &mut Violations, lines: Vec<CartLine>, pool: &str) -> Vec<HoldLine> {
+fn read_lines(
+    v: &mut Violations,
+    lines: Vec<CartLine>,
+    pool: &str,
+    mappings: &HashMap<i64, Mapping>,
+) -> (Vec<HoldLine>, Vec<VariantLine>) {
+    let mut variants = Vec::new();
     if lines.is_empty() || lines.len() > MOST_LINES {
         v.add("/lines", format!("must have 1 to {MOST_LINES} lines"));
-        return Vec::new();
+        return (Vec::new(), variants);
     }
-    let mut read = Vec::with_capacity(lines.len());
-    for (index, line) in lines.into_iter().enumerate() {
+    let mut skus = Vec::with_capacity(lines.len());
+    for (index, asked) in lines.into_iter().enumerate() {
         let at = |member: &str| format!("/lines/{index}/{member}");
-        if line.pool.as_deref().is_some_and(|own| own != pool) {
+        if asked.pool.as_deref().is_some_and(|own| own != pool) {
             v.add(at("pool"), format!("must be {pool:?}: a cart draws on one pool"));
         }
-        let sku = v.required(&at("sku"), line.sku);
-        let sku = v.text(&at("sku"), sku, 128);
-        let quantity = v.quantity(&at("quantity"), line.quantity);
-        let number = i16::try_from(index + 1).unwrap_or(i16::MAX);
-        if let Some((sku, quantity)) = sku.zip(quantity) {
-            read.push(HoldLine { line: number, sku: Arc::from(sku), quantity });
+        let line = i16::try_from(index + 1).unwrap_or(i16::MAX);
+        let quantity = v.quantity(&at("quantity"), asked.quantity);
+        match (asked.sku, asked.variant_id) {
+            (Some(_), Some(_)) => {
+                v.add(at("variant_id"), "must be absent where sku is given: a line is one of the two");
+            }
+            (None, Some(VariantId(text))) => match read_variant_id(&text) {
+                None => v.add(at("variant_id"), "must be the id of a variant: its digits"),
+                Some(variant_id) => variants.extend(quantity.map(|quantity| {
+                    let mapping = mappings.get(&variant_id).cloned();
+                    VariantLine { line, variant_id, quantity, mapping }
+                })),
+            },
+            (None, None) if v.names(&at("variant_id")) => {}
+            (sku, None) => {
+                let sku = v.required(&at("sku"), sku);
+                let sku = v.text(&at("sku"), sku, 128);
+                skus.extend(sku.zip(quantity).map(|(sku, quantity)| HoldLine { line, sku: Arc::from(sku), quantity }));
+            }
         }
     }
-    read
+    (skus, variants)
 }
 
 /// The database keeps any JSON but that with NUL in a text or a name.

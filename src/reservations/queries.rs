@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::state::{Origin, Reservation, State};
+use super::variants::Variant;
 use crate::clock::Clock;
 use crate::http::pagination::{Page, Paging};
 use crate::ids::{ClientId, PoolId, ReservationId, SkuId};
@@ -61,6 +63,7 @@ struct Row {
     committed_at: Option<DateTime<Utc>>,
     closed_at: Option<DateTime<Utc>>,
     closed_reason: Option<String>,
+    variants: Option<Json<Vec<Variant>>>,
     seq: i64,
 }
 
@@ -83,6 +86,7 @@ impl Row {
             closed_at: self.closed_at,
             closed_reason: self.closed_reason,
             lines: lines.remove(&self.reservation_id).unwrap_or_default(),
+            variants: self.variants.map(|variants| variants.0).unwrap_or_default(),
         })
     }
 }
@@ -99,7 +103,8 @@ pub async fn find(db: &PgPool, id: ReservationId) -> sqlx::Result<(Option<Reserv
         r#"
         SELECT
             reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata, replaces_id,
-            created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason, 0::bigint AS "seq!"
+            created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason,
+            variants AS "variants: Json<Vec<Variant>>", 0::bigint AS "seq!"
         FROM reservations
         WHERE pool_id = $1 AND reservation_id = $2
         "#,
@@ -154,7 +159,8 @@ async fn list_newest(
         r#"
         SELECT
             reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata, replaces_id,
-            created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason, 0::bigint AS "seq!"
+            created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason,
+            variants AS "variants: Json<Vec<Variant>>", 0::bigint AS "seq!"
         FROM reservations
         WHERE pool_id = $1
             AND ($2::uuid IS NULL OR reservation_id < $2)
@@ -210,7 +216,7 @@ async fn list_by_sku(
         SELECT
             r.reservation_id, r.client_id, r.state, r.origin, r.client_reference, r.owner, r.order_ref, r.metadata,
             r.replaces_id, r.created_at, r.expires_at, r.max_expires_at, r.committed_at, r.closed_at, r.closed_reason,
-            e.seq
+            r.variants AS "variants: Json<Vec<Variant>>", e.seq
         FROM stock_entries AS e
         JOIN reservations AS r ON r.pool_id = e.pool_id AND r.reservation_id = e.reservation_id
         WHERE e.pool_id = $1

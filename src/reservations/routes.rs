@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::commit::CommitReservation;
-use super::create::CreateReservation;
+use super::create::{CreateReservation, Recipes};
 use super::erase::{EraseOwner, Erased};
 use super::extend::ExtendReservation;
 use super::queries::{self, Cursor, Filter};
@@ -48,7 +48,8 @@ fn parse(id: &str) -> Result<ReservationId, Problem> {
         .ok_or_else(|| Problem::new(Code::ReservationNotFound, format!("There is no reservation {id:?}.")))
 }
 
-/// Holds units of one or many SKUs of one pool, all or nothing unless partial is allowed.
+/// Holds units of one or many SKUs of one pool, all or nothing unless partial is allowed. A line that names a variant holds
+/// the SKUs of its newest recipe, as whole kits, and keeps that recipe.
 #[utoipa::path(post, path = "/reservations", tag = "reservations", request_body = CreateReservation,
     params(("Idempotency-Key" = String, Header, description = "One outcome per key, for ever")),
     responses((status = 201, description = "Units are held", body = ReservationView)))]
@@ -62,7 +63,8 @@ async fn create_reservation(
 ) -> Result<Response, Problem> {
     let key = key.for_command(&body.value);
     let pool = app.find_pool(body.value.pool()).await?;
-    let (hold, hint) = CreateReservation::into_command(body, pool.as_deref())?;
+    let recipes = Recipes::of_cart(&app, &body.value).await?;
+    let (hold, hint) = CreateReservation::into_command(body, pool.as_deref(), &recipes)?;
     let pool = hold.id.pool;
     let request = Request { client: caller.client, key, id, uri, pool, hint };
     submit(&app, request, Command::Hold(hold)).await

@@ -10,6 +10,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::variants::Variant;
 use crate::ids::{ClientId, ReservationId, SkuId};
 
 /// Where a reservation stands.
@@ -219,8 +220,10 @@ pub struct Reservation {
     pub closed_at: Option<DateTime<Utc>>,
     /// Why it became terminal.
     pub closed_reason: Option<String>,
-    /// Its lines, in order.
+    /// Its lines, in order. None where nothing that was asked for has stock.
     pub lines: Vec<Line>,
+    /// Variants that the cart named, and which lines they came to.
+    pub variants: Vec<Variant>,
 }
 
 impl Reservation {
@@ -248,6 +251,8 @@ impl Reservation {
         let fulfilled: i64 = self.lines.iter().map(|line| line.fulfilled).sum();
         match (self.committed_at, committed, fulfilled) {
             (None, ..) => closing,
+            // Nothing of it has stock, so nothing is left to be sent.
+            (Some(_), 0, _) if self.lines.is_empty() => State::Fulfilled,
             (Some(_), 0, _) => State::Cancelled,
             (Some(_), committed, fulfilled) if committed == fulfilled => State::Fulfilled,
             (Some(_), ..) => State::Committed,

@@ -9,14 +9,47 @@ use utoipa::ToSchema;
 
 use crate::catalog::Catalogue;
 use crate::reservations::state::{Line, Origin, Reservation, State};
+use crate::reservations::variants::{Variant, variant_of};
+
+/// What a line is part of, where the request named a variant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PartView {
+    /// The line of the request.
+    requested_line: i16,
+    /// The upstream's id of the variant.
+    variant_id: i64,
+    /// The version of its mapping that the cart was held under, and keeps.
+    mapping_version: i32,
+    /// Units of this SKU in one unit of the variant.
+    unit_quantity: i32,
+}
+
+/// A variant that the request named.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VariantLineView {
+    /// The line of the request.
+    requested_line: i16,
+    /// The upstream's id.
+    variant_id: i64,
+    /// The version of its mapping that the cart was held under, and keeps.
+    mapping_version: i32,
+    /// Units of the variant that were asked for.
+    requested_quantity: i64,
+    /// `tracked`, or `untracked` for one that has no stock: no line is part of it.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
 
 /// One line, in units.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LineView {
-    /// Position in the request, from 1.
+    /// Position in the request, from 1. Of a kit the first SKU has that; further ones follow the last line of the request.
     line: i16,
     /// SKU code.
     sku: String,
+    /// What it is part of; absent where the request named the SKU itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part_of: Option<PartView>,
     /// `tracked`, or `untracked` for a SKU that moves no balance.
     #[schema(value_type = String)]
     status: &'static str,
@@ -76,8 +109,11 @@ pub struct ReservationView {
     closed_reason: Option<String>,
     /// The service's clock when this was decided or read.
     as_of: DateTime<Utc>,
-    /// Its lines.
+    /// Its lines, each of one SKU.
     lines: Vec<LineView>,
+    /// Variants that the request named; absent where it named none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    variants: Vec<VariantLineView>,
 }
 
 /// A reservation as it is read.
@@ -115,7 +151,12 @@ impl ReservationView {
             closed_at: reservation.closed_at,
             closed_reason: reservation.closed_reason.clone(),
             as_of: now,
-            lines: reservation.lines.iter().map(|line| LineView::of(catalogue, line, lapsed)).collect(),
+            lines: reservation
+                .lines
+                .iter()
+                .map(|line| LineView::of(catalogue, line, &reservation.variants, lapsed))
+                .collect(),
+            variants: reservation.variants.iter().map(VariantLineView::of).collect(),
         }
     }
 }
@@ -129,13 +170,31 @@ impl ReservationDetail {
     }
 }
 
+impl VariantLineView {
+    fn of(variant: &Variant) -> Self {
+        Self {
+            requested_line: variant.line,
+            variant_id: variant.variant_id,
+            mapping_version: variant.mapping_version,
+            requested_quantity: variant.quantity,
+            status: if variant.parts.is_empty() { "untracked" } else { "tracked" },
+        }
+    }
+}
+
 impl LineView {
     /// Units that have lapsed are shown as expired, swept or not.
-    fn of(catalogue: &Catalogue, line: &Line, lapsed: bool) -> Self {
+    fn of(catalogue: &Catalogue, line: &Line, variants: &[Variant], lapsed: bool) -> Self {
         let due = if lapsed { line.held } else { 0 };
         Self {
             line: line.line,
             sku: catalogue.sku_code(line.sku).to_string(),
+            part_of: variant_of(variants, line.line).map(|(variant, part)| PartView {
+                requested_line: variant.line,
+                variant_id: variant.variant_id,
+                mapping_version: variant.mapping_version,
+                unit_quantity: part.unit_quantity,
+            }),
             status: if line.tracked { "tracked" } else { "untracked" },
             requested_quantity: line.requested,
             short_quantity: line.short,

@@ -18,6 +18,7 @@ use crate::support::app::{cart, settings};
 use crate::support::{TestApp, db};
 
 mod elsewhere;
+mod kits;
 mod lives;
 mod meanings;
 mod orders;

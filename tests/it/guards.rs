@@ -542,6 +542,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
             "order_ref",
             "owner",
             "replaces_id",
+            "variants",
         ],
     ),
     ("return_lots", &["shipment_id", "shipment_line_ref", "source_lot_id"]),

@@ -20,6 +20,7 @@ mod hangup;
 mod idempotency;
 mod import;
 mod jobs;
+mod kits;
 mod lots;
 mod mapping;
 mod oversells;

@@ -7,6 +7,22 @@ const ANY: &[Code] = &[Unauthorized, Forbidden, InvalidParameter, Internal, Unav
 const BODY: &[Code] = &[MalformedJson, BodyTooLarge, UnsupportedMediaType, ValidationFailed];
 const KEYED: &[Code] =
     &[IdempotencyKeyRequired, IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyKeyInFlight, Busy];
+/// Of a cart that wants to be held.
+const HOLD: &[Code] = &[
+    InsufficientStock,
+    UnknownPool,
+    UnknownSku,
+    UnknownVariant,
+    SkuRetired,
+    QuantityAboveMaxPerHold,
+    TtlAboveLongestHold,
+    ClientReferenceInUse,
+    UnknownReservation,
+    SupersedesOtherOwner,
+    AlreadySuperseded,
+    InvalidStateTransition,
+    OpeningCountRequired,
+];
 /// Of what needs no key but a signature.
 const SIGNED: &[Code] =
     &[InvalidParameter, MalformedJson, InvalidSignature, UnknownShop, BodyTooLarge, Internal, Unavailable, Timeout];
@@ -19,24 +35,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         return SIGNED.to_vec();
     }
     let own: &[&[Code]] = match operation {
-        "create_reservation" => &[
-            BODY,
-            KEYED,
-            &[
-                InsufficientStock,
-                UnknownPool,
-                UnknownSku,
-                SkuRetired,
-                QuantityAboveMaxPerHold,
-                TtlAboveLongestHold,
-                ClientReferenceInUse,
-                UnknownReservation,
-                SupersedesOtherOwner,
-                AlreadySuperseded,
-                InvalidStateTransition,
-                OpeningCountRequired,
-            ],
-        ],
+        "create_reservation" => &[BODY, KEYED, HOLD],
         "commit_reservation" => &[
             BODY,
             KEYED,
@@ -76,7 +75,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "get_shipment" => &[&[ShipmentNotFound]],
         "get_return" => &[&[ReturnNotFound]],
         "get_lot" | "list_lot_transactions" | "list_lot_shipments" => &[&[LotNotFound]],
-        "get_availability" => &[&[UnknownSku, UnknownPool]],
+        "get_availability" => &[&[UnknownSku, UnknownVariant, UnknownPool]],
         "query_availability" => &[BODY, &[UnknownSku, UnknownPool]],
         "explain_availability" | "list_stock_entries" | "get_sku" | "get_stock_history" => &[&[SkuNotFound]],
         "create_pool" | "create_class" => &[BODY, &[CodeInUse]],

@@ -57,6 +57,7 @@ pub const CHECKS: &[Check] = &[
     // Line arithmetic.
     check(6, "line_arithmetic", "reservation_lines"),
     check(6, "fulfilled_matches_shipments", "reservation_lines"),
+    check(6, "variants_match_recipes", "reservations"),
     // A shipment line is taken from stock once and depletes lots once; a day depletes a lot once.
     check(7, "shipment_lines_in_bounds", "shipment_lines"),
     check(7, "shipment_references_exist", "shipment_lines"),

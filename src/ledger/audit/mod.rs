@@ -40,6 +40,7 @@ mod shipments;
 mod snapshots;
 mod transfers;
 mod unique;
+mod variants;
 
 pub use checks::{CHECKS, Check};
 pub use guards::expected as expected_guards;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -17,6 +18,7 @@ use crate::ledger::entry::LineRef;
 use crate::ledger::outcome::LotRecord;
 use crate::ledger::world::{Due, DueLine, Shelf};
 use crate::reservations::state::{Line, Origin, Reservation, State};
+use crate::reservations::variants::Variant;
 
 /// SKUs that these reservations claim.
 /// Lines never change their SKU, so what is read before the locks is still true under them.
@@ -269,12 +271,15 @@ pub(super) async fn lock_reservations(
 ) -> sqlx::Result<Vec<Reservation>> {
     let rows = sqlx::query!(
         r#"
-        SELECT r.*
+        SELECT
+            r.reservation_id, r.client_id, r.state, r.origin, r.client_reference, r.owner, r.order_ref, r.metadata,
+            r.replaces_id, r.created_at, r.expires_at, r.max_expires_at, r.committed_at, r.closed_at, r.closed_reason,
+            r.variants AS "variants: Json<Vec<Variant>>"
         FROM unnest($2::uuid[]) AS u (reservation_id)
         CROSS JOIN LATERAL (
             SELECT
                 reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata, replaces_id,
-                created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+                created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason, variants
             FROM reservations
             WHERE pool_id = $1 AND reservation_id = u.reservation_id
             LIMIT 1
@@ -306,6 +311,7 @@ pub(super) async fn lock_reservations(
                 closed_at: row.closed_at,
                 closed_reason: row.closed_reason,
                 lines: lines.remove(&row.reservation_id).unwrap_or_default(),
+                variants: row.variants.map(|variants| variants.0).unwrap_or_default(),
             })
         })
         .collect()

@@ -81,6 +81,9 @@ impl Named {
         match command {
             Command::Hold(hold) => {
                 self.skus.extend(hold.lines.iter().filter_map(|line| tracked(&line.sku)));
+                let mappings = hold.variants.iter().filter_map(|line| line.mapping.as_ref());
+                let skus = mappings.flat_map(|mapping| &mapping.components).filter_map(|(id, _)| catalogue.sku(*id));
+                self.skus.extend(skus.filter(|sku| sku.tracked).map(|sku| sku.id.0));
                 self.reservations.extend(hold.supersedes.map(|id| id.uuid));
                 if let Some(reference) = &hold.client_reference {
                     self.references.clients.push(client.0);

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::ids::PoolId;
@@ -12,6 +13,7 @@ use crate::ledger::batch::BatchError;
 use crate::ledger::entry::Entry;
 use crate::ledger::world::{Changes, DueLine};
 use crate::reservations::state::{Line, Reservation};
+use crate::reservations::variants::Variant;
 
 /// Writes all changes of a batch. Reservations that give something up go before those that take it.
 pub(super) async fn write_changes(
@@ -115,17 +117,20 @@ impl<'r> ReservationColumns<'r> {
 
 async fn insert_reservations(conn: &mut PgConnection, pool: PoolId, made: &[Reservation]) -> Result<(), BatchError> {
     let c = ReservationColumns::of(made);
+    // Written once: no later change of a reservation touches it.
+    let variants: Vec<Option<Json<&[Variant]>>> =
+        made.iter().map(|r| (!r.variants.is_empty()).then_some(Json(r.variants.as_slice()))).collect();
     sqlx::query!(
         r#"
         INSERT INTO reservations (
             pool_id, reservation_id, client_id, state, origin, client_reference, owner, order_ref, metadata,
-            replaces_id, created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+            replaces_id, created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason, variants
         )
         SELECT $1, u.*
         FROM unnest(
             $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[],
             $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
-            $15::timestamptz[], $16::text[]
+            $15::timestamptz[], $16::text[], $17::jsonb[]
         ) AS u
         "#,
         pool.0,
@@ -144,6 +149,7 @@ async fn insert_reservations(conn: &mut PgConnection, pool: PoolId, made: &[Rese
         &c.committed as &[Option<DateTime<Utc>>],
         &c.closed as &[Option<DateTime<Utc>>],
         &c.reasons as &[Option<&str>],
+        &variants as &[Option<Json<&[Variant]>>],
     )
     .execute(conn)
     .await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
+use crate::catalog::recipes::Mapping;
 use crate::ids::{LotId, ReservationId};
 use crate::ledger::demand::{DemandKey, DemandLine};
 
@@ -79,8 +80,10 @@ impl Command {
 pub struct Hold {
     /// The id it gets if it is granted.
     pub id: ReservationId,
-    /// At least one, numbered from 1; one SKU may stand on several.
+    /// Lines that name a SKU; one SKU may stand on several. With `variants` at least one, numbered from 1 without a gap.
     pub lines: Vec<HoldLine>,
+    /// Lines that name a variant.
+    pub variants: Vec<VariantLine>,
     /// Wanted TTL in seconds; `None`: the shortest default of the classes involved.
     pub ttl_seconds: Option<i64>,
     /// The caller's name for the purchase attempt; unique among standing reservations of the client.
@@ -104,6 +107,19 @@ pub struct HoldLine {
     pub sku: Arc<str>,
     /// Units, at least 1.
     pub quantity: i64,
+}
+
+/// One line of a [`Hold`] that names a variant.
+#[derive(Debug, Clone)]
+pub struct VariantLine {
+    /// Its position, from 1.
+    pub line: i16,
+    /// The upstream's id.
+    pub variant_id: i64,
+    /// Units of the variant, at least 1.
+    pub quantity: i64,
+    /// What it was found to be when the request came in; `None`: nobody has said.
+    pub mapping: Option<Mapping>,
 }
 
 /// A line and a number of units.

@@ -136,15 +136,21 @@ fn on_time(
     for (number, units) in takes {
         claim::commit_units(world, client, &commit.order_ref, commit.id.uuid, number, units);
     }
-    if commit.remainder == Remainder::Release && !repeats {
+    // Where nothing has stock there is nothing to give back, and the order takes it as it is.
+    if commit.remainder == Remainder::Release && !repeats && !reservation.lines.is_empty() {
         claim::close_held(world, client, commit.id.uuid, Back::Released, "remainder");
     }
     let now = world.now;
     if let Some(reservation) = world.edit(commit.id.uuid) {
         reservation.mark_committed(&commit.order_ref, now);
-        reservation.settle(State::Released, "released", now);
+        reservation.settle(State::Released, closing_reason(reservation), now);
     }
     current(world, commit, false)
+}
+
+/// Why a commit closes a reservation: what the order did not take went back, or nothing that was asked for has stock.
+fn closing_reason(reservation: &Reservation) -> &'static str {
+    if reservation.lines.is_empty() { "fulfilled" } else { "released" }
 }
 
 /// The same order again: a no-op for the same quantities, a refusal for others.
@@ -210,7 +216,8 @@ fn late(
     for need in &needs {
         world.cover(need.sku, &need.policy, need.quantity);
     }
-    let successor = successor(world, commit, reservation, &wants);
+    let mut successor = successor(world, commit, reservation, &wants);
+    successor.settle(State::Released, closing_reason(&successor), world.now);
     for line in successor.lines.iter().filter(|line| line.tracked) {
         claim_late(world, client, commit, line, short.is_empty());
     }
@@ -242,6 +249,7 @@ fn successor(world: &World<'_>, commit: &Commit, reservation: &Reservation, want
         closed_at: None,
         closed_reason: None,
         lines: wants.iter().map(line).collect(),
+        variants: reservation.variants.clone(),
     }
 }
 

@@ -246,6 +246,7 @@ fn claim_for(world: &mut World<'_>, client: ClientId, demand: &Demand, lacking: 
         closed_at: None,
         closed_reason: None,
         lines,
+        variants: Vec::new(),
     });
     demand.id
 }

@@ -55,7 +55,7 @@ fn shortest(world: &World<'_>, reservation: &Reservation, of: fn(&Policy) -> i64
         let sku = world.catalogue.sku(line.sku)?;
         world.catalogue.policy(sku).map(of)
     });
-    policies.min().unwrap_or(1)
+    policies.min().or_else(|| world.catalogue.standard_policy().map(of)).unwrap_or(1)
 }
 
 fn late(

@@ -1,17 +1,18 @@
 //! `hold`: all or nothing over its lines, unless partial is allowed; a refusal lists everything at once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use chrono::TimeDelta;
 
 use super::claim::{self, Back, Need};
-use crate::catalog::{Policy, Sku, SkuStatus};
+use super::pieces::{self, Piece};
+use crate::catalog::Policy;
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::command::{Hold, SUPERSEDED};
-use crate::ledger::outcome::{Outcome, Refusal, Rule, Violation};
+use crate::ledger::outcome::{Outcome, Refusal, Rule, Shortfall, Violation};
 use crate::ledger::world::World;
 use crate::reservations::state::{Line, Origin, Reservation, State};
+use crate::reservations::variants::Variant;
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, hold: &Hold) -> Outcome {
     match check(world, client, hold) {
@@ -23,69 +24,50 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, hold: &Hold) -> Ou
 /// What a hold may take, all checks passed.
 struct Grant {
     lines: Vec<(Line, Policy)>,
+    variants: Vec<Variant>,
     needs: Vec<Need>,
     ttl_seconds: i64,
     longest_seconds: i64,
 }
 
 fn check(world: &mut World<'_>, client: ClientId, hold: &Hold) -> Result<Grant, Refusal> {
-    let resolved = resolve(world, hold)?;
-    let (ttl_seconds, longest_seconds) = ttl(&resolved, hold.ttl_seconds)?;
-    let needs = sum_up(&resolved, hold)?;
-    check_opening_counts(world, &resolved)?;
+    let pieces = pieces::resolve(world.catalogue, hold)?;
+    let (ttl_seconds, longest_seconds) = ttl(world, &pieces, hold.ttl_seconds)?;
+    let needs = sum_up(&pieces)?;
+    check_opening_counts(world, &pieces)?;
     let given_back = check_superseded(world, client, hold)?;
     check_reference(world, client, hold)?;
     let short = claim::shortfalls(world, &needs, &given_back);
+    let refuse = |shortfalls: Vec<Shortfall>| {
+        let variants = pieces::short_variants(hold, &pieces, &shortfalls);
+        Err(Refusal::InsufficientStock { shortfalls, variants })
+    };
     if !hold.allow_partial && !short.is_empty() {
-        return Err(Refusal::InsufficientStock(short));
+        return refuse(short);
     }
     let mut left: HashMap<SkuId, i64> = needs.iter().map(|need| (need.sku, need.quantity)).collect();
     for shortfall in &short {
         left.insert(shortfall.sku, shortfall.reservable.max(0));
     }
-    let lines: Vec<(Line, Policy)> = resolved
-        .iter()
-        .map(|(line, sku, policy, quantity)| {
-            let granted = match left.get_mut(&sku.id) {
-                Some(left) => {
-                    let granted = (*left).min(*quantity);
-                    *left -= granted;
-                    granted
-                }
-                None => *quantity,
-            };
-            (Line::held(*line, sku.id, sku.tracked, *quantity, granted), *policy)
-        })
-        .collect();
-    if lines.iter().all(|(line, _)| line.held == 0) {
-        return Err(Refusal::InsufficientStock(short));
+    let granted = pieces::grant(&pieces, left);
+    // A cart in which nothing has stock has nothing to be short of.
+    if !pieces.is_empty() && granted.iter().all(|units| *units == 0) {
+        return refuse(short);
     }
-    Ok(Grant { lines, needs, ttl_seconds, longest_seconds })
+    let line = |(piece, units): (&Piece, i64)| {
+        (Line::held(piece.line, piece.sku.id, piece.sku.tracked, piece.units(), units), piece.policy)
+    };
+    let mut lines: Vec<(Line, Policy)> = pieces.iter().zip(granted).map(line).collect();
+    lines.sort_unstable_by_key(|(line, _)| line.line);
+    Ok(Grant { lines, variants: pieces::variants(hold, &pieces), needs, ttl_seconds, longest_seconds })
 }
 
-type Resolved = (i16, Arc<Sku>, Policy, i64);
-
-fn resolve(world: &World<'_>, hold: &Hold) -> Result<Vec<Resolved>, Refusal> {
-    let mut resolved = Vec::with_capacity(hold.lines.len());
-    let mut violations = Vec::new();
-    for (index, line) in hold.lines.iter().enumerate() {
-        let found = world.catalogue.sku_by_code(&line.sku);
-        let rule = match found.and_then(|sku| Some((sku, world.catalogue.policy(sku)?))) {
-            None => Rule::UnknownSku(line.sku.to_string()),
-            Some((sku, _)) if sku.status == SkuStatus::Retired => Rule::RetiredSku(line.sku.to_string()),
-            Some((sku, policy)) => {
-                resolved.push((line.line, Arc::clone(sku), *policy, line.quantity));
-                continue;
-            }
-        };
-        violations.push(Violation { pointer: format!("/lines/{index}/sku"), rule });
-    }
-    if violations.is_empty() { Ok(resolved) } else { Err(Refusal::Unprocessable(violations)) }
-}
-
-/// The shortest line wins, for the default and for the limit.
-fn ttl(resolved: &[Resolved], wanted: Option<i64>) -> Result<(i64, i64), Refusal> {
-    let shortest = |of: fn(&Policy) -> i64| resolved.iter().map(|(_, _, policy, _)| of(policy)).min().unwrap_or(1);
+/// The shortest line wins, for the default and for the limit. Where nothing has stock the standard class decides.
+fn ttl(world: &World<'_>, pieces: &[Piece], wanted: Option<i64>) -> Result<(i64, i64), Refusal> {
+    let shortest = |of: fn(&Policy) -> i64| {
+        let of_pieces = pieces.iter().map(|piece| of(&piece.policy)).min();
+        of_pieces.or_else(|| world.catalogue.standard_policy().map(of)).unwrap_or(1)
+    };
     let longest = shortest(|policy| policy.longest_hold_seconds);
     let ttl = wanted.unwrap_or_else(|| shortest(|policy| policy.hold_ttl_seconds)).max(1);
     if wanted.is_some() && ttl > longest {
@@ -95,36 +77,36 @@ fn ttl(resolved: &[Resolved], wanted: Option<i64>) -> Result<(i64, i64), Refusal
     Ok((ttl.min(longest), longest))
 }
 
-fn sum_up(resolved: &[Resolved], hold: &Hold) -> Result<Vec<Need>, Refusal> {
+fn sum_up(pieces: &[Piece]) -> Result<Vec<Need>, Refusal> {
     let mut all = Vec::new();
-    for (line, sku, policy, quantity) in resolved {
-        claim::add_need(&mut all, sku.id, *policy, *line, *quantity);
+    for piece in pieces {
+        claim::add_need(&mut all, piece.sku.id, piece.policy, piece.asked, piece.units());
     }
+    let code = |sku: SkuId| pieces.iter().find(|piece| piece.sku.id == sku).map(|piece| piece.sku.code.to_string());
     let violations: Vec<Violation> = all
         .iter()
         .filter(|need| need.quantity > need.policy.max_per_hold_quantity)
         .map(|need| {
-            let index = hold.lines.iter().position(|line| line.line == need.lines[0]).unwrap_or(0);
             let rule = Rule::AboveMaxPerHold {
-                sku: hold.lines[index].sku.to_string(),
+                sku: code(need.sku).unwrap_or_default(),
                 requested: need.quantity,
                 max: need.policy.max_per_hold_quantity,
             };
-            Violation { pointer: format!("/lines/{index}/quantity"), rule }
+            Violation { pointer: pieces::pointer(need.lines[0], "quantity"), rule }
         })
         .collect();
     if !violations.is_empty() {
         return Err(Refusal::Unprocessable(violations));
     }
-    all.retain(|need| resolved.iter().any(|(_, sku, ..)| sku.id == need.sku && sku.tracked));
+    all.retain(|need| pieces.iter().any(|piece| piece.sku.id == need.sku && piece.sku.tracked));
     Ok(all)
 }
 
-fn check_opening_counts(world: &World<'_>, resolved: &[Resolved]) -> Result<(), Refusal> {
-    let frozen: BTreeSet<SkuId> = resolved
+fn check_opening_counts(world: &World<'_>, pieces: &[Piece]) -> Result<(), Refusal> {
+    let frozen: BTreeSet<SkuId> = pieces
         .iter()
-        .filter(|(_, sku, ..)| sku.tracked && world.needs_opening_count(sku))
-        .map(|(_, sku, ..)| sku.id)
+        .filter(|piece| piece.sku.tracked && world.needs_opening_count(&piece.sku))
+        .map(|piece| piece.sku.id)
         .collect();
     if frozen.is_empty() { Ok(()) } else { Err(Refusal::OpeningCountRequired(frozen.into_iter().collect())) }
 }
@@ -199,6 +181,7 @@ fn take(world: &mut World<'_>, client: ClientId, hold: &Hold, grant: Grant) -> R
         closed_at: None,
         closed_reason: None,
         lines: grant.lines.into_iter().map(|(line, _)| line).collect(),
+        variants: grant.variants,
     };
     world.make(reservation.clone());
     reservation

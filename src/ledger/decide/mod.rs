@@ -15,6 +15,7 @@ mod demand;
 mod extend;
 mod hold;
 mod lot_act;
+mod pieces;
 pub(crate) mod receive;
 mod release;
 mod returns;

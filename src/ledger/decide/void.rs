@@ -147,6 +147,7 @@ fn claim_again(
         closed_at: None,
         closed_reason: None,
         lines: vec![again.clone()],
+        variants: Vec::new(),
         ..closed
     });
     claim::post_claim(world, client, id, &again, Some("shipment voided"));

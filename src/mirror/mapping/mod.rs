@@ -6,6 +6,9 @@
 //! itself ([`autofill`]); everything else is an operator's word ([`change`]), and so is what a single line is
 //! ([`lines`]).
 //!
+//! This room writes mappings; whoever sells by variant reads them too, so that is the catalogue's
+//! ([`crate::catalog::recipes`]).
+//!
 //! Deliberately absent: kits as things of the catalogue. A kit is a recipe of a variant, no SKU; and a mapping is never
 //! taken back, only replaced.
 
@@ -14,11 +17,11 @@ pub mod change;
 mod components;
 pub mod lines;
 pub mod locations;
-pub mod queries;
 mod retire;
 pub mod routes;
 mod touch;
 pub mod variants;
 pub mod view;
 
+pub use crate::catalog::recipes as queries;
 pub use queries::{Mapping, Origin, find_mappings};

@@ -59,7 +59,7 @@ INSERT INTO stock_entries
 SELECT (jsonb_populate_record(e, '{"seq": 8, "committed_delta": 1, "committed_after": 1, "on_hand_delta": 0}')).*
 FROM stock_entries AS e WHERE pool_id = :pool AND sku_id = 15 AND seq = 2;
 UPDATE stock SET committed = 1, seq = 8 WHERE pool_id = :pool AND sku_id = 15;
--- held_matches_lines, entry_references_exist
+-- held_matches_lines, entry_references_exist, variants_match_recipes
 UPDATE reservation_lines SET sku_id = 14
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000001';
 -- answers_are_outcomes
@@ -138,6 +138,29 @@ WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000010
 -- line_arithmetic
 UPDATE reservation_lines SET superseded_quantity = 3
 WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000004';
+-- variants_match_recipes
+UPDATE reservations SET variants = '{"line": "one"}' WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = '[]'
+WHERE pool_id = :pool AND reservation_id = '00000000-0000-7000-9000-000000000002';
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,mapping_version}', '3')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,mapping_version}', '1')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,quantity}', '4')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,parts}', '[]')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{0,parts,0,line}', '2')
+WHERE pool_id = :pool AND variants IS NOT NULL;
+-- variants_match_recipes
+UPDATE reservations SET variants = jsonb_set(variants, '{1,parts}', '[{"line": 1, "unit_quantity": 1}]')
+WHERE pool_id = :pool AND variants IS NOT NULL;
 -- lots_deplete_once_a_day, depletions_match_days, depletions_match_lots
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)

@@ -29,19 +29,33 @@ FROM (VALUES
 ('00000000-0000-7000-8000-000000000004', 1, 'receipt', 3, 3)
 ) AS moved (lot_id, seq, row_source, delta, remaining);
 
+-- Of every pool's world: variant 77 was two of SKU 11 and is one of it, 78 has no stock.
+INSERT INTO variant_mappings
+SELECT id, version, 'operator', false, 1, now()
+FROM (VALUES (77, 1), (77, 2), (78, 1)) AS mapping (id, version)
+WHERE NOT EXISTS (SELECT FROM variant_mappings);
+INSERT INTO variant_components
+SELECT 77, version, 11, quantity
+FROM (VALUES (1, 2), (2, 1)) AS component (version, quantity)
+WHERE NOT EXISTS (SELECT FROM variant_components);
+
 -- 1 held; 2 committed; 3 in part committed, the rest kept; 4 released; 5 expired; 6 its late commit, a backorder of
 -- which one unit was cancelled; 7 past its expiry, lines closed, not swept; 8 an untracked SKU and one that was short;
--- 9 cancelled; 10 an untracked SKU, fulfilled.
+-- 9 cancelled; 10 an untracked SKU, fulfilled. What 1 holds was asked for as a variant, next to one that has no stock.
 INSERT INTO reservations (
     pool_id, reservation_id, client_id, state, origin, client_reference, order_ref, replaces_id,
-    created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason
+    created_at, expires_at, max_expires_at, committed_at, closed_at, closed_reason, variants
 )
 SELECT :pool, ('00000000-0000-7000-9000-' || lpad(id::text, 12, '0'))::uuid, 1, state, origin, 'cart-' || id, order_ref,
     CASE id WHEN 6 THEN '00000000-0000-7000-9000-000000000005'::uuid END,
     '2026-01-01', expires_at::timestamptz, '2100-01-01',
     CASE WHEN order_ref IS NOT NULL THEN '2026-01-01'::timestamptz END,
     CASE WHEN closed_reason IS NOT NULL THEN '2026-01-01'::timestamptz END,
-    closed_reason
+    closed_reason,
+    CASE id WHEN 1 THEN '[
+        {"line": 1, "variant_id": 77, "mapping_version": 2, "quantity": 3, "parts": [{"line": 1, "unit_quantity": 1}]},
+        {"line": 2, "variant_id": 78, "mapping_version": 1, "quantity": 1, "parts": []}
+    ]'::jsonb END
 FROM (VALUES
 (1, 'held', 'checkout', NULL, '2099-01-01', NULL),
 (2, 'committed', 'checkout', 'order-2', '2099-01-01', NULL),

@@ -176,6 +176,7 @@ impl Run {
                     .zip(lines)
                     .map(|(line, (sku, quantity))| HoldLine { line, sku: code(*sku), quantity: *quantity })
                     .collect(),
+                variants: Vec::new(),
                 ttl_seconds: *ttl,
                 client_reference: reference.map(|n| format!("cart {n}")),
                 owner: owner.then(|| "Ann".to_owned()),

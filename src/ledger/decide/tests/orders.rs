@@ -125,6 +125,7 @@ impl Play {
                 let hold = Hold {
                     id,
                     lines: vec![HoldLine { line: 1, sku: Arc::from(CODES[*sku]), quantity: *units }],
+                    variants: Vec::new(),
                     ttl_seconds: None,
                     client_reference: None,
                     owner: None,

@@ -90,7 +90,7 @@ fn terms(shortfall: &Shortfall) -> (SkuId, (i64, i64)) {
 
 pub(super) fn short(refusal: &Refusal) -> &[Shortfall] {
     match refusal {
-        Refusal::InsufficientStock(short) | Refusal::HoldExpired { shortfalls: short, .. } => short,
+        Refusal::InsufficientStock { shortfalls: short, .. } | Refusal::HoldExpired { shortfalls: short, .. } => short,
         _ => &[],
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn short(refusal: &Refusal) -> &[Shortfall] {
 fn name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Unprocessable(_) => "unprocessable",
-        Refusal::InsufficientStock(_) => "insufficient_stock",
+        Refusal::InsufficientStock { .. } => "insufficient_stock",
         Refusal::HoldExpired { .. } => "hold_expired",
         Refusal::ClientReferenceInUse { .. } => "client_reference_in_use",
         Refusal::ReservationNotFound(_) => "reservation_not_found",

@@ -69,6 +69,10 @@ impl Named {
             match command {
                 Command::Hold(hold) => {
                     named.skus.extend(hold.lines.iter().filter_map(|line| tracked(&line.sku)));
+                    let mappings = hold.variants.iter().filter_map(|line| line.mapping.as_ref());
+                    let skus =
+                        mappings.flat_map(|mapping| &mapping.components).filter_map(|(sku, _)| catalogue.sku(*sku));
+                    named.skus.extend(skus.filter(|sku| sku.tracked).map(|sku| sku.id));
                     named.reservations.extend(hold.supersedes.map(|id| id.uuid));
                     named.references.extend(hold.client_reference.clone().map(|reference| (*client, reference)));
                 }

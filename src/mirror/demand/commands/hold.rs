@@ -55,6 +55,7 @@ impl Teller<'_> {
         let command = Hold {
             id: ReservationId::new(pool, hint_of_sku(first)),
             lines: (1..).zip(lines).map(|(line, (sku, quantity))| HoldLine { line, sku, quantity }).collect(),
+            variants: Vec::new(),
             ttl_seconds: Some(ttl_seconds),
             client_reference: Some(reference),
             owner: None,

@@ -3,17 +3,22 @@
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::copies::Orders;
 use super::known::Pinned;
+use crate::catalog::recipes::find_versions;
 use crate::catalog::{Catalogue, SkuStatus};
-use crate::ids::SkuId;
+use crate::ids::{PoolId, ReservationId, SkuId};
 use crate::mirror::demand::plan::{Line, Meaning};
+use crate::mirror::demand::work::order_ref;
 use crate::mirror::mapping::queries::find_mappings;
 use crate::mirror::rows::Source;
+use crate::reservations::variants::Variant;
 
-/// What lines are: as pinned when they claimed first, as an operator said of the line, as the variant is mapped, or by the
-/// SKU code that they carry themselves.
+/// What lines are: as an operator said of the line, as pinned when they claimed first, as the checkout held the variant, as
+/// it is mapped now, or by the SKU code that they carry themselves.
 ///
 /// # Errors
 /// Database errors.
@@ -29,6 +34,7 @@ pub async fn find_meanings(
     variants.dedup();
     let mappings = find_mappings(conn, &variants).await?;
     let by_line = find_line_mappings(conn, orders).await?;
+    let held = find_held(conn, catalogue, orders, pinned).await?;
     let mut meanings = HashMap::new();
     for ((source, id), order) in orders {
         let mut of_order = HashMap::new();
@@ -43,6 +49,10 @@ pub async fn find_meanings(
                 let version = pinned.first().map_or(0, |(_, _, version)| *version);
                 let components = pinned.iter().map(|(sku, units, _)| (*sku, *units)).collect();
                 Some(Meaning { version, components })
+            } else if let Some(held) = line.variant_id.and_then(|variant| held.get(&(*source, *id, variant)))
+                && held.version >= follows
+            {
+                Some(held.clone())
             } else if let Some(mapping) = mapping {
                 Some(Meaning { version: mapping.version, components: mapping.components.clone() })
             } else {
@@ -59,6 +69,86 @@ pub async fn find_meanings(
 fn by_code(catalogue: &Catalogue, line: &Line) -> Option<Meaning> {
     let sku = catalogue.sku_by_code(line.sku.as_deref()?).filter(|sku| sku.status == SkuStatus::Active)?;
     Some(Meaning { version: 0, components: vec![(sku.id, 1)] })
+}
+
+/// What the holds of these orders took variants for: what was sold is what was held, also where the recipe has changed
+/// before the order is seen. Only of orders that have not claimed yet; from then on their own lines say it.
+async fn find_held(
+    conn: &mut PgConnection,
+    catalogue: &Catalogue,
+    orders: &Orders,
+    pinned: &Pinned,
+) -> sqlx::Result<HashMap<(Source, i64, i64), Meaning>> {
+    let is_new = |(source, id): &(Source, i64), line: &Line| {
+        line.variant_id.is_some() && !pinned.contains_key(&(*source, *id, line.line_ref.clone()))
+    };
+    let new: Vec<_> = orders.iter().filter(|(key, order)| order.lines.iter().any(|line| is_new(key, line))).collect();
+    let hint = |n: usize| new[n].1.names.map(|id| (id, n));
+    let hints: Vec<(ReservationId, usize)> = (0..new.len()).filter_map(hint).collect();
+    let names = |n: usize| new[n].1.name.iter().cloned().chain([order_ref(*new[n].0)]).map(move |name| (name, n));
+    let names: Vec<(String, usize)> = (0..new.len()).flat_map(names).collect();
+    let mut versions: HashMap<(Source, i64, i64), i32> = HashMap::new();
+    for pool in catalogue.pools().filter(|_| !new.is_empty()) {
+        for (n, variant) in find_held_in(conn, pool.id, &hints, &names).await? {
+            let (source, id) = *new[n].0;
+            let version = versions.entry((source, id, variant.variant_id)).or_default();
+            *version = variant.mapping_version.max(*version);
+        }
+    }
+    if versions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let said = find_versions(conn, versions.iter().map(|((_, _, variant), version)| (*variant, *version))).await?;
+    let meaning = |(key, version): ((Source, i64, i64), i32)| {
+        Some((key, Meaning { version, components: said.get(&(key.2, version))?.clone() }))
+    };
+    Ok(versions.into_iter().filter_map(meaning).collect())
+}
+
+/// Variants of the reservations in one pool that are named, or that an order took units of under one of these names, each
+/// with the number of its order.
+async fn find_held_in(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    hints: &[(ReservationId, usize)],
+    names: &[(String, usize)],
+) -> sqlx::Result<Vec<(usize, Variant)>> {
+    let of_pool: Vec<&(ReservationId, usize)> = hints.iter().filter(|(id, _)| id.pool == pool).collect();
+    let ids: Vec<Uuid> = of_pool.iter().map(|(id, _)| id.uuid).collect();
+    let called: Vec<String> = names.iter().map(|(name, _)| name.clone()).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT u.n AS "n!", true AS "is_hint!", r.variants AS "variants!: Json<Vec<Variant>>"
+        FROM unnest($2::uuid[]) WITH ORDINALITY AS u (reservation_id, n)
+        CROSS JOIN LATERAL (
+            SELECT variants
+            FROM reservations
+            WHERE pool_id = $1 AND reservation_id = u.reservation_id AND variants IS NOT NULL
+            LIMIT 1
+        ) AS r
+        UNION ALL
+        SELECT u.n, false, r.variants
+        FROM unnest($3::text[]) WITH ORDINALITY AS u (name, n)
+        CROSS JOIN LATERAL (
+            SELECT variants
+            FROM reservations
+            WHERE pool_id = $1 AND order_ref = u.name AND order_ref IS NOT NULL AND variants IS NOT NULL
+            OFFSET 0
+        ) AS r
+        "#,
+        pool.0,
+        &ids,
+        &called,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut found = Vec::new();
+    for row in rows {
+        let Some(at) = usize::try_from(row.n - 1).ok() else { continue };
+        let order = if row.is_hint { of_pool.get(at).map(|(_, n)| *n) } else { names.get(at).map(|(_, n)| *n) };
+        found.extend(order.into_iter().flat_map(|n| row.variants.0.iter().map(move |variant| (n, variant.clone()))));
+    }
+    Ok(found)
 }
 
 async fn find_line_mappings(

@@ -136,7 +136,7 @@ fn a_cart_with_short_lines_holds_nothing_and_lists_them_all() {
     let first = shop.held(&[("HAT", 3)]);
     let refusal = refused(shop.hold(cart(&[("MUG", 3), ("TEA", 1), ("HAT", 1), ("GIFT", 1), ("TEA", 1)])));
     assert_eq!(short(&refusal), [(MUG, &[1][..], 3, 2), (TEA, &[2, 5][..], 2, 1), (HAT, &[3][..], 1, 0)]);
-    let Refusal::InsufficientStock(shortfalls) = refusal else { panic!("{refusal}") };
+    let Refusal::InsufficientStock { shortfalls, .. } = refusal else { panic!("{refusal}") };
     let hat = &shortfalls[2];
     assert_eq!((hat.balance.on_hand, hat.balance.held, hat.safety_stock, hat.oversell_tolerance), (1, 3, 1, 3));
     assert_eq!(hat.next_hold_expires_at, Some(shop.stored(first).expires_at));

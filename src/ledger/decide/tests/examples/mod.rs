@@ -22,6 +22,7 @@ use crate::reservations::state::{Origin, Reservation, State};
 
 mod carts;
 mod holds;
+mod kits;
 
 /// A store, a catalogue and a clock.
 struct Shop {
@@ -128,6 +129,7 @@ fn cart(lines: &[(&str, i64)]) -> Hold {
             .zip(lines)
             .map(|(line, (sku, quantity))| HoldLine { line, sku: (*sku).into(), quantity: *quantity })
             .collect(),
+        variants: Vec::new(),
         ttl_seconds: None,
         client_reference: None,
         owner: Some("Ann".to_owned()),
@@ -182,7 +184,7 @@ fn refused(outcome: Outcome) -> Refusal {
 #[track_caller]
 fn short(refusal: &Refusal) -> Vec<(SkuId, &[i16], i64, i64)> {
     match refusal {
-        Refusal::InsufficientStock(short) | Refusal::HoldExpired { shortfalls: short, .. } => {
+        Refusal::InsufficientStock { shortfalls: short, .. } | Refusal::HoldExpired { shortfalls: short, .. } => {
             let terms = |s: &Shortfall| -> (SkuId, i64, i64) { (s.sku, s.requested, s.reservable) };
             short
                 .iter()
