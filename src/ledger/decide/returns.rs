@@ -239,6 +239,9 @@ fn returned_lot(
         (_, _, Some((unit_cost, currency))) => (*unit_cost, currency.clone(), false),
         _ => world.newest_cost(sku).map(|(unit_cost, currency)| (unit_cost, currency, true))?,
     };
+    let expires = of.and_then(|of| of.received.expires_date);
+    // No lot is received after its expiry: what comes back later counts as received on that day.
+    let received = expires.map_or(world.today(), |expires| expires.min(world.today()));
     let id = LotId::new(world.pool);
     let receive = Receive {
         id,
@@ -247,8 +250,8 @@ fn returned_lot(
         quantity,
         unit_cost,
         currency,
-        received_date: world.today(),
-        expires_date: of.and_then(|of| of.received.expires_date),
+        received_date: received,
+        expires_date: expires,
         source: back.source.clone(),
         source_ref: None,
     };

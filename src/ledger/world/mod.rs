@@ -408,7 +408,9 @@ impl<'a> World<'a> {
         if lot.status == LotStatus::Available {
             self.expects_expiry(lot.sku, lot.received.expires_date);
         }
-        let booked_on = self.booked_on(lot.received.received_date);
+        // Only a receipt is entered for an earlier day; what arrives otherwise arrives now, whatever date it carries.
+        let booked_on =
+            if lot.origin == "receipt" { self.booked_on(lot.received.received_date) } else { self.booked_today() };
         self.changes.lots.push((lot, booked_on));
     }
 
