@@ -46,7 +46,7 @@ pub enum Outcome {
     },
     /// An order claims what it wants.
     Demanded(Box<Demanded>),
-    /// Lots past their expiry are off sale.
+    /// Lots past their expiry are off sale, with whatever is there of lots that are.
     LotsExpired,
     /// Nothing was done, and why.
     Refused(Refusal),

@@ -21,6 +21,8 @@ pub(super) struct Named {
     pub shelved: BTreeSet<i64>,
     /// Those whose shelf is counted.
     pub counted: BTreeSet<i64>,
+    /// Those of which lots are looked after that are off sale.
+    pub kept: BTreeSet<i64>,
     /// Those that come back.
     pub returned: BTreeSet<i64>,
     pub reservations: Vec<Uuid>,
@@ -73,7 +75,7 @@ impl Named {
 
     /// Whether lots, shipments or returns must be read.
     pub fn names_goods(&self) -> bool {
-        self.goods
+        self.goods || !self.kept.is_empty()
     }
 
     fn add(&mut self, catalogue: &Catalogue, client: ClientId, command: &Command) {
@@ -107,6 +109,7 @@ impl Named {
                     self.sources.push(receive.source.clone());
                     self.source_refs.push(source_ref.clone());
                 }
+                self.kept.insert(expire.sku.0);
             }
             Command::OpeningCount(count) => self.counted.extend(tracked(&count.sku)),
             Command::Ship(ship) => self.add_shipment(catalogue, ship),

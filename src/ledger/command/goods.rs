@@ -136,7 +136,7 @@ pub struct TransferIn {
     pub lot: LotRecord,
 }
 
-/// Lots of one SKU that are past their expiry are taken off sale.
+/// Lots of one SKU that are past their expiry are taken off sale, and what is there of lots that are off sale stays so.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireLots {
     /// The SKU.

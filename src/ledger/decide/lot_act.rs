@@ -17,7 +17,10 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
     let Some(lot) = world.lot(act.id.uuid).cloned() else {
         return Outcome::Refused(Refusal::LotNotFound(act.id));
     };
-    let for_sale = world.present(lot.sku).get(&lot.id.uuid).copied().unwrap_or(0);
+    let balance = world.balance(lot.sku);
+    // Where units left that no lot could give, lots have more than the shelf until that is settled.
+    let present = world.present(lot.sku).get(&lot.id.uuid).copied().unwrap_or(0);
+    let for_sale = present.min(balance.on_hand - balance.quarantined).max(0);
     let done = match &act.act {
         Act::Quarantine => Ok(quarantine(world, client, act, &lot, for_sale)),
         Act::Unquarantine => unquarantine(world, client, act, &lot),

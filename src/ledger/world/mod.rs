@@ -19,9 +19,12 @@ use crate::reservations::state::{Origin, Reservation, State};
 
 mod demand;
 mod goods;
+mod off_sale;
 
 use demand::Demands;
 use goods::Goods;
+pub(super) use goods::by_day;
+pub(super) use off_sale::LOT_OFF_SALE;
 
 /// The balance row of one SKU, locked.
 #[derive(Debug, Clone, Copy)]

@@ -104,3 +104,5 @@ UPDATE reservations SET origin = 'order' WHERE pool_id = :pool AND order_ref = '
 UPDATE demand_lines SET quantity = 1 WHERE pool_id = :pool;
 -- orders_claim_once
 DELETE FROM demand_lines WHERE pool_id = :pool;
+-- off_sale_lots_are_quarantined
+UPDATE lots SET status = 'quarantined', quarantine_reason = 'recall' WHERE pool_id = :pool AND source_ref = 'po-21';
