@@ -256,7 +256,6 @@ pub(crate) fn error_of(violation: &Violation) -> ErrorItem {
             (Code::TtlAboveLongestHold, format!("may be {longest_seconds} seconds at most for this cart"))
         }
         Rule::UnknownReservation(id) => (Code::UnknownReservation, format!("there is no reservation {id:?}")),
-        Rule::UnknownLot(code) => (Code::UnknownLot, format!("no open lot of this SKU has the code {code:?}")),
         Rule::UnknownShipmentLine(line) => (Code::UnknownShipmentLine, format!("there is no shipment line {line:?}")),
         Rule::InTheFuture => (Code::InTheFuture, "lies in the future".to_owned()),
         Rule::UnknownCost => (Code::UnknownCost, "is required: no lot of this SKU tells a cost".to_owned()),

@@ -287,8 +287,6 @@ pub enum Rule {
     UnknownReservation(String),
     /// The reservation has no such line.
     UnknownLine(i16),
-    /// No lot of this SKU has this code.
-    UnknownLot(String),
     /// There is no such shipment line in this pool.
     UnknownShipmentLine(String),
     /// The time has not come yet.

@@ -145,13 +145,12 @@ impl Named {
         self.names_lot_codes |= ship.lines.iter().any(|line| line.lot_code.is_some());
         self.shipments.sources.push(ship.source.clone());
         self.shipments.source_refs.push(ship.source_ref.clone());
-        match (ship.reservation, &ship.order_ref) {
-            (Some(id), _) => self.reservations.push(id.uuid),
-            (None, Some(order_ref)) => {
-                self.order_refs.push(order_ref.clone());
-                self.demands.call(order_ref);
-            }
-            (None, None) => {}
+        match ship.reservation {
+            Some(id) => self.reservations.push(id.uuid),
+            None => self.order_refs.extend(ship.order_ref.clone()),
+        }
+        if let Some(order_ref) = &ship.order_ref {
+            self.demands.call(order_ref);
         }
     }
 
