@@ -10,7 +10,7 @@ use crate::ids::SkuId;
 use crate::ledger::command::Command;
 use crate::ledger::outcome::{Exceeded, ExceedsShipped, Outcome, Refusal, Rule, Shortfall, Violation};
 use crate::ledger::submission::{Answer, Renderer, Scene, Submission};
-use crate::lots::view::{CountedView, LotActedView, LotView};
+use crate::lots::view::{CountedView, LotActedView, LotView, RecalledView};
 use crate::mirror::demand::DemandedView;
 use crate::reservations::view::ReservationView;
 use crate::shipments::view::{ReturnView, ShipmentView};
@@ -50,6 +50,7 @@ impl Renderer for Answers {
             Outcome::LotActed { lot, quantity, repeated } => {
                 json(200, &LotActedView::of(catalogue, lot, *quantity, *repeated))
             }
+            Outcome::Recalled(lots) => json(200, &RecalledView::of(catalogue, lots)),
             Outcome::Demanded(demanded) => json(200, &DemandedView::of(catalogue, scene.pool, demanded)),
             Outcome::LotsExpired => json(200, &serde_json::json!({})),
             Outcome::Refused(refusal) => {

@@ -44,6 +44,8 @@ pub enum Outcome {
         /// Whether nothing was left to do.
         repeated: bool,
     },
+    /// Every open lot of a code, after it was kept from sale.
+    Recalled(Vec<Recalled>),
     /// An order claims what it wants.
     Demanded(Box<Demanded>),
     /// Lots past their expiry are off sale, with whatever is there of lots that are.
@@ -83,6 +85,17 @@ pub struct Returned {
     pub recorded: bool,
     /// Names of lines that had been recorded before and were sent differently this time; the first stands.
     pub differing: Vec<String>,
+}
+
+/// A lot that was recalled.
+#[derive(Debug, Clone)]
+pub struct Recalled {
+    /// The lot as it now stands.
+    pub lot: LotRecord,
+    /// Units that went off sale.
+    pub quantity: i64,
+    /// Whether it was off sale before.
+    pub repeated: bool,
 }
 
 /// What became of an order's claims.

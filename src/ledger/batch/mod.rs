@@ -35,7 +35,7 @@ mod write;
 
 pub use error::BatchError;
 pub use goods::lots::read_status;
-pub use goods::returns::find_return_by_id;
+pub use goods::returns::find_returns_by_id;
 pub use goods::shipments::find_shipments;
 pub use receipts::Arrival;
 pub(crate) use receipts::find_repeated;
@@ -162,6 +162,9 @@ async fn load(
     }
     if !named.acted.is_empty() {
         skus.extend(goods::lots::find_skus_of_lots(conn, pool, &named.acted).await?);
+    }
+    if !named.lot_codes.is_empty() {
+        skus.extend(goods::lots::find_skus_of_codes(conn, pool, &named.lot_codes).await?);
     }
     skus.extend(&named.shelved);
     skus.extend(&named.counted);
@@ -364,10 +367,10 @@ fn build<'a>(catalogue: &'a Catalogue, pool: PoolId, loaded: &Loaded, due: &Hash
 
 fn put_goods(world: &mut World<'_>, goods: &Goods) {
     world.put_first_open_date(goods.last_snapshot.and_then(|date| date.succ_opt()));
+    world.put_still_open(goods.still_open.iter().map(|sku| SkuId(*sku)));
     for lot in &goods.lots {
         world.put_open_lot(lot.clone());
     }
-    world.put_still_open(goods.still_open.iter().map(|sku| SkuId(*sku)));
     for (sku, pending) in &goods.pending {
         world.put_pending(*sku, pending.clone());
     }

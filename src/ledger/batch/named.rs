@@ -36,6 +36,8 @@ pub(super) struct Named {
     pub returns: (Vec<String>, Vec<String>),
     /// Lots that are named by id.
     pub acted: Vec<Uuid>,
+    /// Codes of lots that are recalled.
+    pub lot_codes: Vec<String>,
     pub transfers: Vec<String>,
     /// Whether a shipment line names a lot by its code.
     pub names_lot_codes: bool,
@@ -70,7 +72,13 @@ impl Named {
 
     /// Whether what is physically there of lots must be known.
     pub fn names_lots(&self) -> bool {
-        !self.acted.is_empty() || !self.counted.is_empty() || self.names_lot_codes
+        !self.acted.is_empty() || !self.lot_codes.is_empty() || !self.counted.is_empty() || self.names_lot_codes
+    }
+
+    /// Whether a command may change which lots shipped units will be taken from. What ships does not: lots give it in
+    /// turn, and none of them gives less for it.
+    pub fn reallocates(&self) -> bool {
+        self.settles || !self.kept.is_empty()
     }
 
     /// Whether lots, shipments or returns must be read.
@@ -101,6 +109,7 @@ impl Named {
             // What is past its expiry is looked for on every SKU that is locked.
             Command::ExpireLots(expire) => {
                 self.skus.insert(expire.sku.0);
+                self.kept.insert(expire.sku.0);
                 return;
             }
             Command::Receive(receive) => {
@@ -109,7 +118,6 @@ impl Named {
                     self.sources.push(receive.source.clone());
                     self.source_refs.push(source_ref.clone());
                 }
-                self.kept.insert(expire.sku.0);
             }
             Command::OpeningCount(count) => self.counted.extend(tracked(&count.sku)),
             Command::Ship(ship) => self.add_shipment(catalogue, ship),
@@ -121,6 +129,7 @@ impl Named {
                     self.transfers.push(transfer.to_string());
                 }
             }
+            Command::Recall(recall) => self.lot_codes.push(recall.lot_code.clone()),
             Command::TransferIn(arrival) => {
                 self.shelved.insert(arrival.lot.sku.0);
                 self.acted.push(arrival.lot.id.uuid);

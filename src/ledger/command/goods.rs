@@ -125,6 +125,15 @@ pub enum Act {
     },
 }
 
+/// Every open lot with this code is kept from sale, whatever it is of.
+#[derive(Debug, Clone)]
+pub struct Recall {
+    /// The batch's own name.
+    pub lot_code: String,
+    /// Why, in the caller's words.
+    pub reason: String,
+}
+
 /// Units arrive from another pool.
 #[derive(Debug, Clone)]
 pub struct TransferIn {

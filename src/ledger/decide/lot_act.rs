@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::receive;
 use crate::ids::ClientId;
 use crate::ledger::balance::Delta;
-use crate::ledger::command::{Act, LotAct, TransferIn};
+use crate::ledger::command::{Act, LotAct, Recall, TransferIn};
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{LotMove, LotMoveKind, LotStatus};
-use crate::ledger::outcome::{LotRecord, Outcome, Refusal};
+use crate::ledger::outcome::{LotRecord, Outcome, Recalled, Refusal};
 use crate::ledger::world::{Posting, World};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> Outcome {
@@ -40,6 +40,18 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
             None => Outcome::Refused(Refusal::LotNotFound(act.id)),
         },
     }
+}
+
+/// Quarantines every open lot of a code, each as if it had been named itself.
+pub(super) fn recall(world: &mut World<'_>, client: ClientId, recall: &Recall) -> Outcome {
+    let mut done = Vec::new();
+    for id in world.open_lots_called(&recall.lot_code) {
+        let act = LotAct { id, act: Act::Quarantine, reason: recall.reason.clone() };
+        if let Outcome::LotActed { lot, quantity, repeated } = decide(world, client, &act) {
+            done.push(Recalled { lot: *lot, quantity, repeated });
+        }
+    }
+    Outcome::Recalled(done)
 }
 
 /// Units moved, and whether there was nothing left to do.

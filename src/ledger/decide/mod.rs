@@ -37,6 +37,7 @@ pub fn decide(world: &mut World<'_>, client: ClientId, command: &Command) -> Out
         Command::VoidShipment(void) => void::decide(world, client, void),
         Command::Return(back) => returns::decide(world, client, back),
         Command::LotAct(act) => lot_act::decide(world, client, act),
+        Command::Recall(recall) => lot_act::recall(world, client, recall),
         Command::TransferIn(arrival) => lot_act::transfer_in(world, client, arrival),
         Command::ExpireLots(expire) => {
             // What is past its expiry went off sale before anything was decided, as for every command on the SKU.
