@@ -26,6 +26,11 @@ impl Dice {
         let sides = u64::try_from(of.len()).unwrap().max(1);
         of.get(usize::try_from(self.roll(sides)).unwrap())
     }
+
+    /// One of the newest: people mostly deal with what has just happened.
+    fn pick_recent<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+        self.pick(&of[of.len().saturating_sub(6)..])
+    }
 }
 
 /// What a crowd of storefronts, warehouses and operators has made so far.
@@ -43,7 +48,10 @@ async fn anything(app: &TestApp, dice: &mut Dice, made: &mut Made, n: u64) {
     let answer = match dice.roll(11) {
         0 | 1 => {
             let expires = today + chrono::Days::new(dice.roll(20));
-            let more = if dice.roll(2) == 0 { json!({}) } else { json!({"expires_date": expires.to_string()}) };
+            let mut more = json!({"received_date": format!("2026-01-{:02}", dice.roll(28) + 1)});
+            if dice.roll(2) == 0 {
+                more["expires_date"] = json!(expires.to_string());
+            }
             made.lots.push(lot(app, sku, units * 3, more).await.id());
             return;
         }
@@ -72,7 +80,7 @@ async fn anything(app: &TestApp, dice: &mut Dice, made: &mut Made, n: u64) {
             answer
         }
         6 => {
-            let Some(id) = dice.pick(&made.shipments) else { return };
+            let Some(id) = dice.pick_recent(&made.shipments) else { return };
             let body = match dice.roll(3) {
                 0 => json!({"reason": "noise"}),
                 line => json!({"reason": "noise", "line_refs": [line.to_string()]}),
@@ -96,8 +104,9 @@ async fn anything(app: &TestApp, dice: &mut Dice, made: &mut Made, n: u64) {
             moved
         }
         9 => {
-            let Some(id) = dice.pick(&made.lots) else { return };
-            let what = dice.pick(&["quarantine", "unquarantine", "write-off", "revalue"]).unwrap();
+            let Some(id) = dice.pick_recent(&made.lots) else { return };
+            let whats = ["quarantine", "quarantine", "quarantine", "unquarantine", "write-off", "revalue"];
+            let what = dice.pick(&whats).unwrap();
             let body = match *what {
                 "write-off" => json!({"reason": "noise", "quantity": units}),
                 "revalue" => json!({"reason": "noise", "unit_cost": format!("{units}.25")}),
