@@ -12,7 +12,7 @@ use crate::ledger::outcome::{
     Exceeded, ExceedsShipped, Outcome, Refusal, Rule, Shortfall, VariantShortfall, Violation,
 };
 use crate::ledger::submission::{Answer, Renderer, Scene, Submission};
-use crate::lots::view::{CountedView, LotActedView, LotView};
+use crate::lots::view::{CountedView, LotActedView, LotView, RecalledView};
 use crate::mirror::demand::DemandedView;
 use crate::reservations::view::ReservationView;
 use crate::shipments::view::{ReturnView, ShipmentView};
@@ -52,6 +52,7 @@ impl Renderer for Answers {
             Outcome::LotActed { lot, quantity, repeated } => {
                 json(200, &LotActedView::of(catalogue, lot, *quantity, *repeated))
             }
+            Outcome::Recalled(lots) => json(200, &RecalledView::of(catalogue, lots)),
             Outcome::Demanded(demanded) => json(200, &DemandedView::of(catalogue, scene.pool, demanded)),
             Outcome::LotsExpired => json(200, &serde_json::json!({})),
             Outcome::Refused(refusal) => {
@@ -277,7 +278,6 @@ pub(crate) fn error_of(violation: &Violation) -> ErrorItem {
             (Code::TtlAboveLongestHold, format!("may be {longest_seconds} seconds at most for this cart"))
         }
         Rule::UnknownReservation(id) => (Code::UnknownReservation, format!("there is no reservation {id:?}")),
-        Rule::UnknownLot(code) => (Code::UnknownLot, format!("no open lot of this SKU has the code {code:?}")),
         Rule::UnknownShipmentLine(line) => (Code::UnknownShipmentLine, format!("there is no shipment line {line:?}")),
         Rule::InTheFuture => (Code::InTheFuture, "lies in the future".to_owned()),
         Rule::UnknownCost => (Code::UnknownCost, "is required: no lot of this SKU tells a cost".to_owned()),

@@ -171,8 +171,6 @@ codes! {
     UnknownReservation = "unknown_reservation", UNPROCESSABLE_ENTITY, false;
     /// The reservation has no such line.
     UnknownLine = "unknown_line", UNPROCESSABLE_ENTITY, false;
-    /// No open lot of this SKU has this code.
-    UnknownLot = "unknown_lot", UNPROCESSABLE_ENTITY, false;
     /// There is no such shipment line.
     UnknownShipmentLine = "unknown_shipment_line", UNPROCESSABLE_ENTITY, false;
     /// The time has not come yet.

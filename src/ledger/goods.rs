@@ -140,8 +140,10 @@ pub struct ShipmentLineRecord {
     pub depleted: i64,
     /// Came back.
     pub returned: i64,
-    /// The lot that the warehouse named.
+    /// The lot that the warehouse named, if it had something left.
     pub lot: Option<Uuid>,
+    /// What the warehouse called it.
+    pub lot_code: Option<String>,
     /// When it left.
     pub shipped_at: DateTime<Utc>,
     /// The local day on which it left.

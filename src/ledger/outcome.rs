@@ -44,9 +44,11 @@ pub enum Outcome {
         /// Whether nothing was left to do.
         repeated: bool,
     },
+    /// Every open lot of a code, after it was kept from sale.
+    Recalled(Vec<Recalled>),
     /// An order claims what it wants.
     Demanded(Box<Demanded>),
-    /// Lots past their expiry are off sale.
+    /// Lots past their expiry are off sale, with whatever is there of lots that are.
     LotsExpired,
     /// Nothing was done, and why.
     Refused(Refusal),
@@ -83,6 +85,17 @@ pub struct Returned {
     pub recorded: bool,
     /// Names of lines that had been recorded before and were sent differently this time; the first stands.
     pub differing: Vec<String>,
+}
+
+/// A lot that was recalled.
+#[derive(Debug, Clone)]
+pub struct Recalled {
+    /// The lot as it now stands.
+    pub lot: LotRecord,
+    /// Units that went off sale.
+    pub quantity: i64,
+    /// Whether it was off sale before.
+    pub repeated: bool,
 }
 
 /// What became of an order's claims.
@@ -301,8 +314,6 @@ pub enum Rule {
     UnknownReservation(String),
     /// The reservation has no such line.
     UnknownLine(i16),
-    /// No lot of this SKU has this code.
-    UnknownLot(String),
     /// There is no such shipment line in this pool.
     UnknownShipmentLine(String),
     /// The time has not come yet.

@@ -1,3 +1,5 @@
+//! What is off sale stays off sale.
+//!
 //! Lots past their expiry go off sale at the pool's local midnight. The write path does so itself for every SKU that it
 //! locks; here is who asks it to where nothing is being written: readers who see a due date, and housekeeping, which can
 //! be down without harm.
@@ -15,6 +17,7 @@ use crate::ledger::submission::Submission;
 use crate::ledger::world::HOUSE;
 
 const PAGE: i64 = 500;
+const PAGE_SKUS: usize = 500;
 
 /// The local day in a pool, by this process' clock: good enough to ask, never to decide.
 #[must_use]
@@ -24,8 +27,9 @@ pub fn today(app: &App, pool: PoolId) -> NaiveDate {
     now.with_timezone(&zone).date_naive()
 }
 
-/// Has the lanes take due lots of these SKUs off sale; the number of those that answered.
-pub async fn expire(app: &Arc<App>, pool: PoolId, skus: &[SkuId]) -> usize {
+/// Has the lanes take due lots of these SKUs off sale, and keep off sale what is there of lots that are; the number of
+/// those that answered.
+pub async fn expire(app: &App, pool: PoolId, skus: &[SkuId]) -> usize {
     let catalogue = app.catalogue.current();
     let submissions = skus.iter().map(|sku| {
         let submission = Submission {
@@ -55,6 +59,31 @@ pub async fn sweep(app: &Arc<App>) -> sqlx::Result<()> {
             after = last.0;
             expire(app, pool.id, &due).await;
         }
+    }
+    Ok(())
+}
+
+/// Has the lanes look at every SKU of a pool of which a lot is off sale, but not all that is left of it: what of it is on
+/// the shelf is kept from sale. Whatever changes which lots shipped units will be taken from sees to that itself, a
+/// change of the order in which a class's lots are taken excepted: that is why the close of a day asks for it.
+///
+/// # Errors
+/// Database errors.
+pub async fn keep_off_sale(app: &App, pool: PoolId) -> sqlx::Result<()> {
+    let skus = sqlx::query_scalar!(
+        r#"
+        SELECT DISTINCT sku_id
+        FROM lots
+        WHERE pool_id = $1 AND is_open AND status <> 'available' AND quarantined_quantity < remaining_quantity
+        ORDER BY sku_id
+        "#,
+        pool.0,
+    )
+    .fetch_all(&app.db)
+    .await?;
+    let skus: Vec<SkuId> = skus.into_iter().map(SkuId).collect();
+    for page in skus.chunks(PAGE_SKUS) {
+        expire(app, pool, page).await;
     }
     Ok(())
 }

@@ -137,14 +137,17 @@ pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> Allocate
 }
 
 /// Units of each lot, by place, that are physically there while shipped lines wait for their day to close: what remains
-/// of it minus what the lines would take. Never negative.
+/// of it minus what the lines will take. The lines come day by day, as the days will be closed: a line that names a lot
+/// goes before the others of its own day, not before those of an earlier one. Never negative.
 #[must_use]
-pub fn present(lots: &[Lot], pending: &[Line], order: DepletionOrder) -> Vec<i64> {
-    let mut present: Vec<i64> = lots.iter().map(|lot| lot.remaining).collect();
-    for taken in allocate(lots, pending, order).allocations {
-        present[taken.lot] -= taken.quantity;
+pub fn present<'l>(lots: &[Lot], days: impl IntoIterator<Item = &'l Vec<Line>>, order: DepletionOrder) -> Vec<i64> {
+    let mut lots = lots.to_vec();
+    for lines in days {
+        for taken in allocate(&lots, lines, order).allocations {
+            lots[taken.lot].remaining -= taken.quantity;
+        }
     }
-    present
+    lots.iter().map(|lot| lot.remaining).collect()
 }
 
 /// What lines that name a lot take of it, by place of the line.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::money;
-use crate::ids::{LotId, PoolId, ShipmentId};
+use crate::ids::{LotId, PoolId, ShipmentId, SkuId};
 
 /// One movement of a lot, as stored. Rows of the first releases have no business date of their own: it is the day they
 /// were recorded on.
@@ -117,6 +117,7 @@ pub struct Destination {
     source_ref: String,
     order_ref: Option<String>,
     shipped_at: DateTime<Utc>,
+    pending: bool,
 }
 
 /// The last line of a page.
@@ -134,8 +135,12 @@ pub struct DestinationView {
     shipment_id: String,
     /// Its line.
     line_ref: String,
-    /// Units of the lot that went into it; what was taken back by a void does not count.
+    /// Units of the lot that went into it; what was taken back by a void does not count. While `pending`, all units of
+    /// the line.
     quantity: i64,
+    /// The warehouse named the lot, and the day of the line is not closed yet: only that will tell how many units of it
+    /// the lot gave.
+    pending: bool,
     /// The order it was sent for.
     order_ref: Option<String>,
     /// The system that told of the shipment.
@@ -162,6 +167,7 @@ impl DestinationView {
             shipment_id: ShipmentId { pool, uuid: row.shipment_id }.to_string(),
             line_ref: row.line_ref,
             quantity: row.quantity,
+            pending: row.pending,
             order_ref: row.order_ref,
             source: row.source,
             source_ref: row.source_ref,
@@ -170,14 +176,15 @@ impl DestinationView {
     }
 }
 
-/// Shipment lines that a lot went into, by shipment, in the order that shipments were recorded in. Lines of which
-/// nothing of the lot is left, since they were voided, are left out.
+/// Shipment lines that a lot went into, and those of open days that name it, by shipment, in the order that shipments
+/// were recorded in. Lines of which nothing of the lot is left, since they were voided, are left out.
 ///
 /// # Errors
 /// Database errors.
 pub async fn list_destinations(
     db: &PgPool,
     lot: LotId,
+    sku: SkuId,
     after: Option<DestinationCursor>,
     limit: i64,
 ) -> sqlx::Result<Vec<Destination>> {
@@ -186,9 +193,10 @@ pub async fn list_destinations(
         Destination,
         r#"
         SELECT
-            d.shipment_id, d.line_ref, d.quantity AS "quantity!", s.source, s.source_ref, s.order_ref, l.shipped_at
+            d.shipment_id AS "shipment_id!", d.line_ref AS "line_ref!", d.quantity AS "quantity!",
+            d.pending AS "pending!", s.source, s.source_ref, s.order_ref, l.shipped_at
         FROM (
-            SELECT shipment_id, line_ref, sum(quantity)::bigint AS quantity
+            SELECT shipment_id, line_ref, sum(quantity)::bigint AS quantity, false AS pending
             FROM depletions
             WHERE pool_id = $1
                 AND lot_id = $2
@@ -196,6 +204,16 @@ pub async fn list_destinations(
                 AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
             GROUP BY shipment_id, line_ref
             HAVING sum(quantity) <> 0
+            UNION ALL
+            SELECT shipment_id, line_ref, quantity, true
+            FROM shipment_lines
+            WHERE pool_id = $1
+                AND sku_id = $6
+                AND snapshot_date IS NULL
+                AND voided_at IS NULL
+                AND tracked
+                AND lot_id = $2
+                AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
             ORDER BY shipment_id, line_ref
             LIMIT $5
         ) AS d
@@ -218,6 +236,7 @@ pub async fn list_destinations(
         shipment,
         line_ref,
         limit,
+        sku.0,
     )
     .fetch_all(db)
     .await

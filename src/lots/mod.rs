@@ -10,6 +10,7 @@ pub mod fifo;
 pub mod history;
 pub mod import;
 pub mod queries;
+mod recall;
 pub mod receive;
 pub mod routes;
 pub mod transfer;

@@ -42,6 +42,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_lot_shipments))
         .routes(routes!(give_opening_count))
         .merge(super::acts::routes())
+        .merge(super::recall::routes())
         .merge(super::transfer::routes())
         .merge(super::import::routes::routes())
 }
@@ -141,7 +142,8 @@ async fn list_lot_transactions(
     Ok(axum::Json(Page::of(rows, paging.limit, |row: &MovementView| row.seq)))
 }
 
-/// Which shipments a lot went into, as far as their days are closed: for a recall.
+/// Which shipments a lot went into: for a recall. Of days that are not closed yet, the lines that name the lot
+/// (`pending`); where no line names one, only the close of its day tells.
 #[utoipa::path(get, path = "/lots/{id}/shipments", tag = "lots",
     params(("id" = String, Path), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of shipment lines", body = Page<DestinationView>)))]
@@ -153,8 +155,8 @@ async fn list_lot_shipments(
 ) -> Result<axum::Json<Page<DestinationView>>, Problem> {
     let paging = Paging::<DestinationCursor>::take(&mut query);
     query.finish()?;
-    let id = find_lot(&app, &text).await?.id;
-    let rows = history::list_destinations(&app.db, id, paging.after, paging.limit + 1).await?;
+    let LotRecord { id, sku, .. } = find_lot(&app, &text).await?;
+    let rows = history::list_destinations(&app.db, id, sku, paging.after, paging.limit + 1).await?;
     let page = Page::of(rows, paging.limit, Destination::cursor);
     Ok(axum::Json(page.map(|row| DestinationView::of(id.pool, row))))
 }

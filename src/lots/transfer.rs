@@ -103,7 +103,7 @@ async fn transfer_lot(
     };
     let claim = read(body, lot, to.as_deref(), caller.client, key)?;
     let (state, tasks) = (Arc::clone(&app), app.tasks.clone());
-    let answer = detached(&tasks, async move { carry_out(&state, &claim, &id, &uri).await }).await?;
+    let answer = detached(&tasks, async move { carry_out(&state, claim, &id, &uri).await }).await?;
     Ok(respond(answer).into_response())
 }
 
@@ -117,8 +117,8 @@ fn read(body: Json<Transfer>, from: LotId, to: Option<&Pool>, client: ClientId, 
         // The same request is the same transfer, whoever finds it.
         let digest = Sha256::digest([client.0.to_be_bytes().as_slice(), key.key.as_bytes()].concat());
         let id = uuid::Builder::from_custom_bytes(std::array::from_fn(|at| digest[at])).into_uuid();
-        let lot = uuid::Builder::from_custom_bytes(std::array::from_fn(|at| digest[at + 16])).into_uuid();
-        Claim { id, to: to.id, from, lot: LotId { pool: to.id, uuid: lot }, quantity, reason, client, key }
+        // Ordered by time, as lots are listed; who finds the transfer claimed takes the id that it was claimed with.
+        Claim { id, to: to.id, from, lot: LotId::new(to.id), quantity, reason, client, key }
     });
     v.finish(claim)
 }
@@ -132,11 +132,12 @@ fn check_pool(v: &mut Violations, code: Option<&str>, to: Option<&Pool>, from: P
 }
 
 /// Takes every step that is not taken yet; each can be taken twice.
-async fn carry_out(app: &Arc<App>, claim: &Claim, id: &RequestId, uri: &Uri) -> Result<Answer, Problem> {
-    if !take_claim(app, claim).await? {
+async fn carry_out(app: &Arc<App>, claim: Claim, id: &RequestId, uri: &Uri) -> Result<Answer, Problem> {
+    let Some(lot) = take_claim(app, &claim).await? else {
         let detail = "This Idempotency-Key belongs to another transfer. Use a new key for a new request.";
         return Err(Problem::new(Code::IdempotencyKeyReused, detail));
-    }
+    };
+    let claim = &Claim { lot, ..claim };
     let departure = depart(app, claim, id, uri).await.map_err(|error| problem_of(error, false))?;
     if departure.status != 200 {
         give_up(app, claim).await?;
@@ -145,14 +146,15 @@ async fn carry_out(app: &Arc<App>, claim: &Claim, id: &RequestId, uri: &Uri) -> 
     arrive(app, claim, id, uri).await
 }
 
-/// Claims the transfer at its destination; false if the id stands for another one.
-async fn take_claim(app: &App, claim: &Claim) -> Result<bool, Problem> {
+/// Claims the transfer at its destination and gives the lot that its units become there, now or as claimed before; none
+/// if the id stands for another transfer.
+async fn take_claim(app: &App, claim: &Claim) -> Result<Option<LotId>, Problem> {
     let now = app.clock.local_now();
     let kept = db::tx::write(&app.db, "transfer", |conn| insert(conn, claim, now).scope_boxed()).await?;
     Ok(kept)
 }
 
-async fn insert(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> sqlx::Result<bool> {
+async fn insert(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> sqlx::Result<Option<LotId>> {
     sqlx::query!(
         r#"
         INSERT INTO transfers (
@@ -176,14 +178,15 @@ async fn insert(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> s
     )
     .execute(&mut *conn)
     .await?;
-    let fingerprint = sqlx::query_scalar!(
-        "SELECT fingerprint FROM transfers WHERE pool_id = $1 AND transfer_id = $2",
+    let standing = sqlx::query!(
+        "SELECT fingerprint, lot_id FROM transfers WHERE pool_id = $1 AND transfer_id = $2",
         claim.to.0,
         claim.id,
     )
     .fetch_one(conn)
     .await?;
-    Ok(fingerprint == claim.key.fingerprint)
+    let is_same = standing.fingerprint == claim.key.fingerprint;
+    Ok(is_same.then_some(LotId { pool: claim.to, uuid: standing.lot_id }))
 }
 
 /// Takes the units out of their lot, under the caller's key.
@@ -276,10 +279,11 @@ pub async fn resume(app: &Arc<App>) -> sqlx::Result<()> {
     for pool in pools {
         for claim in find_left(&app.db, pool, before).await? {
             let (id, uri) = (RequestId(Arc::from("transfers")), Uri::from_static("/lots"));
-            match carry_out(app, &claim, &id, &uri).await {
+            let transfer = claim.id;
+            match carry_out(app, claim, &id, &uri).await {
                 Ok(answer) if answer.status == StatusCode::OK.as_u16() => {}
-                Ok(answer) => tracing::warn!(transfer = %claim.id, status = answer.status, "a transfer was refused"),
-                Err(problem) => tracing::warn!(transfer = %claim.id, code = problem.code.as_str(), "a transfer waits"),
+                Ok(answer) => tracing::warn!(%transfer, status = answer.status, "a transfer was refused"),
+                Err(problem) => tracing::warn!(%transfer, code = problem.code.as_str(), "a transfer waits"),
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::catalog::Catalogue;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::balance::Balance;
 use crate::ledger::goods::LotStatus;
-use crate::ledger::outcome::LotRecord;
+use crate::ledger::outcome::{LotRecord, Recalled};
 
 /// A lot.
 #[derive(Debug, Serialize, ToSchema)]
@@ -155,5 +155,22 @@ impl LotActedView {
     #[must_use]
     pub fn of(catalogue: &Catalogue, lot: &LotRecord, moved_quantity: i64, already_done: bool) -> Self {
         Self { lot: LotView::of(catalogue, lot, None), moved_quantity, already_done }
+    }
+}
+
+/// Lots of a code after they were taken off sale.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Recalled)]
+pub struct RecalledView {
+    /// Every open lot of the code, as it now stands.
+    lots: Vec<LotActedView>,
+}
+
+impl RecalledView {
+    /// What came of a recall in one pool.
+    #[must_use]
+    pub fn of(catalogue: &Catalogue, recalled: &[Recalled]) -> Self {
+        let view = |one: &Recalled| LotActedView::of(catalogue, &one.lot, one.quantity, one.repeated);
+        Self { lots: recalled.iter().map(view).collect() }
     }
 }

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::ids::{PoolId, ReturnId, ShipmentId};
-use crate::ledger::batch::{find_return_by_id, find_shipments};
+use crate::ids::{PoolId, ReturnId, ShipmentId, SkuId};
+use crate::ledger::batch::{find_returns_by_id, find_shipments};
 use crate::ledger::goods::{ReturnRecord, ShipmentRecord};
 
 /// Which shipments to list.
@@ -76,5 +76,54 @@ pub async fn list(db: &PgPool, filter: &Filter, before: Option<Uuid>, limit: i64
 /// Database errors.
 pub async fn find_return(db: &PgPool, id: ReturnId) -> sqlx::Result<Option<ReturnRecord>> {
     let mut conn = db.acquire().await?;
-    find_return_by_id(&mut conn, id).await
+    Ok(find_returns_by_id(&mut conn, id.pool, &[id.uuid]).await?.pop())
+}
+
+/// Which returns to list.
+#[derive(Debug)]
+pub struct ReturnFilter {
+    /// The pool.
+    pub pool: PoolId,
+    /// Of this order.
+    pub order_ref: Option<String>,
+    /// With a line of this SKU.
+    pub sku: Option<SkuId>,
+}
+
+/// A page of returns, newest first.
+///
+/// # Errors
+/// Database errors.
+pub async fn list_returns(
+    db: &PgPool,
+    filter: &ReturnFilter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<ReturnRecord>> {
+    let mut conn = db.acquire().await?;
+    let ids = sqlx::query_scalar!(
+        r#"
+        SELECT r.return_id
+        FROM returns AS r
+        WHERE r.pool_id = $1
+            AND ($2::text IS NULL OR r.order_ref = $2)
+            AND ($3::bigint IS NULL OR EXISTS (
+                SELECT FROM return_lines AS l
+                WHERE l.pool_id = $1 AND l.return_id = r.return_id AND l.sku_id = $3
+            ))
+            AND ($4::uuid IS NULL OR r.return_id < $4)
+        ORDER BY r.return_id DESC
+        LIMIT $5
+        "#,
+        filter.pool.0,
+        filter.order_ref,
+        filter.sku.map(|sku| sku.0),
+        before,
+        limit,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut returns = find_returns_by_id(&mut conn, filter.pool, &ids).await?;
+    returns.sort_unstable_by_key(|record| std::cmp::Reverse(record.id));
+    Ok(returns)
 }

@@ -38,7 +38,8 @@ pub struct RecordShipment {
     /// The order it belongs to: what its reservations have committed is fulfilled.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_ref: Option<String>,
-    /// The reservation that it fulfils; goes before `order_ref`.
+    /// The reservation that it fulfils; goes before `order_ref`. What it still holds of these lines is committed, to
+    /// `order_ref` or else to `source_ref`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reservation_id: Option<String>,
     /// When it left; now if left out.
@@ -68,7 +69,8 @@ pub struct ShipmentLine {
     /// When it left, if not with the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     shipped_at: Option<DateTime<Utc>>,
-    /// The lot that the warehouse took it from; depletion chooses if left out.
+    /// The lot that the warehouse took it from; depletion chooses if left out, or if no lot of this code has anything
+    /// left.
     #[serde(skip_serializing_if = "Option::is_none")]
     lot_code: Option<String>,
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::discrepancies::{self, DiscrepancyView, LotShortageView};
-use super::queries::{self, Filter};
+use super::queries::{self, Filter, ReturnFilter};
 use super::record::RecordShipment;
 use super::returns::RecordReturn;
 use super::view::{ReturnView, ShipmentView};
@@ -35,7 +35,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_shipments, record_shipment))
         .routes(routes!(get_shipment))
         .routes(routes!(void_shipment))
-        .routes(routes!(record_return))
+        .routes(routes!(list_returns, record_return))
         .routes(routes!(get_return))
         .routes(routes!(list_discrepancies))
         .routes(routes!(list_lot_shortages))
@@ -161,6 +161,31 @@ async fn list_shipments(
     let shipments = queries::list(&app.db, &filter, paging.after, paging.limit + 1).await?;
     let page = Page::of(shipments, paging.limit, |shipment| shipment.id.uuid);
     Ok(axum::Json(page.map(|shipment| ShipmentView::of(&catalogue, &shipment, false, &[]))))
+}
+
+/// Lists returns of one pool, newest first.
+#[utoipa::path(get, path = "/returns", tag = "shipments",
+    params(("pool" = Option<String>, Query, description = "Pool code; default if left out"),
+        ("order_ref" = Option<String>, Query),
+        ("sku" = Option<String>, Query, description = "Code of a SKU that came back"),
+        ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page of returns", body = Page<ReturnView>)))]
+async fn list_returns(
+    app: AppState,
+    _caller: Caller<scope::Lots>,
+    mut query: Query,
+) -> Result<axum::Json<Page<ReturnView>>, Problem> {
+    let catalogue = app.fresh_catalogue().await?;
+    let paging = Paging::<Uuid>::take(&mut query);
+    let filter = ReturnFilter {
+        pool: read_pool(&catalogue, &mut query).unwrap_or(PoolId(0)),
+        order_ref: query.one("order_ref"),
+        sku: read_sku(&catalogue, &mut query),
+    };
+    query.finish()?;
+    let returns = queries::list_returns(&app.db, &filter, paging.after, paging.limit + 1).await?;
+    let page = Page::of(returns, paging.limit, |record| record.id.uuid);
+    Ok(axum::Json(page.map(|record| ReturnView::of(&catalogue, &record, false, &[]))))
 }
 
 fn read_filter(catalogue: &crate::catalog::Catalogue, query: &mut Query) -> discrepancies::Filter {

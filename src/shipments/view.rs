@@ -67,7 +67,10 @@ pub struct ShipmentLineView {
     snapshot_date: Option<NaiveDate>,
     /// When it was voided.
     voided_at: Option<DateTime<Utc>>,
-    /// The lot that the warehouse named.
+    /// The code of the lot that the warehouse named.
+    lot_code: Option<String>,
+    /// The lot of that code that it is taken from; null where none of that code had anything left, and then depletion
+    /// chooses, as it does for a line that names none.
     lot_id: Option<String>,
     /// Which reservation lines it fulfilled.
     fulfilments: Vec<FulfilmentView>,
@@ -141,6 +144,7 @@ impl ShipmentLineView {
             shipped_date: line.shipped_date,
             snapshot_date: line.snapshot_date,
             voided_at: line.voided_at,
+            lot_code: line.lot_code.clone(),
             lot_id: line.lot.map(lot_id),
             fulfilments: line
                 .fulfilments

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::db::tx;
 use crate::ids::{ClientId, PoolId};
+use crate::lots::expiry;
 
 /// A ledger transaction that read its clock before midnight is over by then: no statement of ours may run longer.
 const IN_FLIGHT: TimeDelta = TimeDelta::seconds(60);
@@ -78,6 +79,7 @@ pub async fn close_day(
     for taken in join_all(shares).await {
         taken?;
     }
+    expiry::keep_off_sale(app, day.pool).await?;
     tx::write(&app.db, "finish_snapshot", |conn| finish(conn, &app.clock, day).scope_boxed()).await?;
     let took = started.elapsed();
     tracing::info!(pool = closing.pool.0, date = %closing.date, took_ms = took.as_millis(), "closed a day");

@@ -547,7 +547,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ),
     ("return_lots", &["shipment_id", "shipment_line_ref", "source_lot_id"]),
     ("returns", &["order_ref"]),
-    ("shipment_lines", &["lot_id", "snapshot_date", "voided_at"]),
+    ("shipment_lines", &["lot_id", "named_lot_code", "snapshot_date", "voided_at"]),
     ("shipments", &["order_ref", "reservation_id"]),
     ("snapshots", &["closed_at", "previous_date"]),
     ("stock", &["next_expires_date"]),

@@ -60,21 +60,13 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         ],
         "get_reservation" => &[&[ReservationNotFound]],
         "erase_owner" | "create_key" => &[BODY],
-        "receive_lot" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked]],
-        "import_lots" => &[BODY, &[UnknownPool, UnknownSku, SkuUntracked, Busy]],
-        "give_opening_count" => &[BODY, KEYED, &[UnknownPool, SkuNotFound, SkuUntracked, OpeningCountNotDue]],
-        "record_shipment" => &[BODY, KEYED, &[UnknownPool, UnknownSku, UnknownReservation, UnknownLot, InTheFuture]],
+        "record_shipment" => &[BODY, KEYED, &[UnknownPool, UnknownSku, UnknownReservation, InTheFuture]],
         "void_shipment" => &[BODY, KEYED, &[ShipmentNotFound, UnknownShipmentLine, ShipmentReturned]],
         "record_return" => {
             &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked, UnknownShipmentLine, UnknownCost, ExceedsShipped]]
         }
-        "quarantine_lot" | "revalue_lot" => &[BODY, KEYED, &[LotNotFound]],
-        "unquarantine_lot" => &[BODY, KEYED, &[LotNotFound, LotExpired]],
-        "write_off_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot]],
-        "transfer_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot, UnknownPool]],
         "get_shipment" => &[&[ShipmentNotFound]],
         "get_return" => &[&[ReturnNotFound]],
-        "get_lot" | "list_lot_transactions" | "list_lot_shipments" => &[&[LotNotFound]],
         "get_availability" => &[&[UnknownSku, UnknownVariant, UnknownPool]],
         "query_availability" => &[BODY, &[UnknownSku, UnknownPool]],
         "explain_availability" | "list_stock_entries" | "get_sku" | "get_stock_history" => &[&[SkuNotFound]],
@@ -99,6 +91,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         | "list_lots"
         | "list_oversells"
         | "list_shipments"
+        | "list_returns"
         | "list_discrepancies"
         | "list_lot_shortages"
         | "list_pools"
@@ -108,12 +101,27 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         | "list_snapshots"
         | "get_cogs_report"
         | "get_valuation_report" => &[],
-        _ => match codes_about_the_mirror(operation) {
+        _ => match codes_about_lots(operation).or_else(|| codes_about_the_mirror(operation)) {
             Some(own) => own,
             None => return Vec::new(),
         },
     };
     ANY.iter().chain(own.iter().copied().flatten()).copied().collect()
+}
+
+fn codes_about_lots(operation: &str) -> Option<&'static [&'static [Code]]> {
+    Some(match operation {
+        "receive_lot" => &[BODY, KEYED, &[UnknownPool, UnknownSku, SkuUntracked]],
+        "import_lots" => &[BODY, &[UnknownPool, UnknownSku, SkuUntracked, Busy]],
+        "give_opening_count" => &[BODY, KEYED, &[UnknownPool, SkuNotFound, SkuUntracked, OpeningCountNotDue]],
+        "quarantine_lot" | "revalue_lot" => &[BODY, KEYED, &[LotNotFound]],
+        "recall_lots" => &[BODY, KEYED, &[UnknownPool]],
+        "unquarantine_lot" => &[BODY, KEYED, &[LotNotFound, LotExpired]],
+        "write_off_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot]],
+        "transfer_lot" => &[BODY, KEYED, &[LotNotFound, ExceedsLot, UnknownPool]],
+        "get_lot" | "list_lot_transactions" | "list_lot_shipments" => &[&[LotNotFound]],
+        _ => return None,
+    })
 }
 
 fn codes_about_the_mirror(operation: &str) -> Option<&'static [&'static [Code]]> {

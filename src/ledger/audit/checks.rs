@@ -79,6 +79,7 @@ pub const CHECKS: &[Check] = &[
     check(8, "lot_transactions_sum_to_remaining", "lots"),
     check(8, "lot_references_exist", "lots"),
     check(8, "lot_quarantine_adds_up", "lots"),
+    check(8, "off_sale_lots_are_quarantined", "lots"),
     check(8, "lot_values_add_up", "lot_transactions"),
     check(8, "lots_match_on_hand", "stock"),
     check(8, "quarantined_matches_lots", "stock"),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::pages::{self, End, Pages, Range};
 use super::report::{Found, Report};
-use super::{Options, depletions};
+use super::{Options, depletions, off_sale};
 use crate::ids::PoolId;
 
 pub(super) async fn check(
@@ -26,6 +26,7 @@ pub(super) async fn check(
         let range = pages.range(from, end);
         let mut found = compare_lots(&mut tx, pool, &range).await?;
         found.extend(compare_transactions(&mut tx, pool, &range).await?);
+        found.extend(off_sale::compare(&mut tx, pool, &range).await?);
         found.extend(depletions::compare(&mut tx, pool, &range).await?);
         report.count("depletions", depletions::count(&mut tx, pool, &range).await?);
         report.count("lot_transactions", count_transactions(&mut tx, pool, &range).await?);

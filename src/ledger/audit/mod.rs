@@ -31,6 +31,7 @@ mod entries;
 pub mod guards;
 mod lines;
 mod lots;
+mod off_sale;
 mod oversells;
 pub(crate) mod pages;
 mod report;

@@ -6,7 +6,7 @@
 //!
 //! An error says what to do next: try the same batch again, get a new connection, or run its commands one by one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{Acquire, PgConnection};
@@ -25,7 +25,7 @@ use crate::reservations::state::Reservation;
 
 mod demand;
 mod error;
-mod goods;
+pub(in crate::ledger) mod goods;
 pub mod load;
 mod lots;
 mod named;
@@ -35,7 +35,7 @@ mod write;
 
 pub use error::BatchError;
 pub use goods::lots::read_status;
-pub use goods::returns::find_return_by_id;
+pub use goods::returns::find_returns_by_id;
 pub use goods::shipments::find_shipments;
 pub use receipts::Arrival;
 pub(crate) use receipts::find_repeated;
@@ -110,6 +110,7 @@ struct Loaded {
 struct Goods {
     last_snapshot: Option<NaiveDate>,
     lots: Vec<LotRecord>,
+    still_open: Vec<i64>,
     pending: HashMap<SkuId, Vec<PendingUnits>>,
     discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
     shortages: HashMap<SkuId, Vec<OpenShortage>>,
@@ -161,6 +162,9 @@ async fn load(
     }
     if !named.acted.is_empty() {
         skus.extend(goods::lots::find_skus_of_lots(conn, pool, &named.acted).await?);
+    }
+    if !named.lot_codes.is_empty() {
+        skus.extend(goods::lots::find_skus_of_codes(conn, pool, &named.lot_codes).await?);
     }
     skus.extend(&named.shelved);
     skus.extend(&named.counted);
@@ -220,15 +224,25 @@ async fn load_goods(
         goods.discrepancies = goods::open::find_discrepancies(conn, pool, skus).await?;
         goods.shortages = goods::open::lock_shortages(conn, pool, skus).await?;
     }
-    let whole = if named.names_lots() { skus } else { expiring };
+    let off_sale = if named.reallocates() && !named.names_lots() {
+        goods::lots::find_off_sale(conn, pool, skus).await?
+    } else {
+        Vec::new()
+    };
+    let whole: BTreeSet<i64> =
+        if named.names_lots() { skus } else { expiring }.iter().copied().chain(off_sale).collect();
+    let whole: Vec<i64> = whole.into_iter().collect();
     let depleted = goods.shipments.iter().flat_map(|shipment| &shipment.lines).flat_map(|line| &line.depletions);
     let names = LotNames {
-        open_of: whole.to_vec(),
+        open_of: whole.clone(),
         newest_of: named.returned.iter().copied().collect(),
         ids: named.acted.iter().copied().chain(depleted.map(|depletion| depletion.lot)).collect(),
     };
     goods.lots = goods::lots::lock_lots(conn, pool, &names).await?;
-    goods.pending = goods::open::find_pending(conn, pool, whole).await?;
+    if !whole.is_empty() {
+        goods.pending = goods::open::find_pending(conn, pool, &whole).await?;
+        goods.still_open = goods::find_still_open(conn, pool, &whole).await?;
+    }
     if !named.returns.0.is_empty() {
         goods.returns = goods::returns::find_returns(conn, pool, &named.returns.0, &named.returns.1).await?;
     }
@@ -353,6 +367,7 @@ fn build<'a>(catalogue: &'a Catalogue, pool: PoolId, loaded: &Loaded, due: &Hash
 
 fn put_goods(world: &mut World<'_>, goods: &Goods) {
     world.put_first_open_date(goods.last_snapshot.and_then(|date| date.succ_opt()));
+    world.put_still_open(goods.still_open.iter().map(|sku| SkuId(*sku)));
     for lot in &goods.lots {
         world.put_open_lot(lot.clone());
     }

@@ -21,6 +21,8 @@ pub(super) struct Named {
     pub shelved: BTreeSet<i64>,
     /// Those whose shelf is counted.
     pub counted: BTreeSet<i64>,
+    /// Those of which lots are looked after that are off sale.
+    pub kept: BTreeSet<i64>,
     /// Those that come back.
     pub returned: BTreeSet<i64>,
     pub reservations: Vec<Uuid>,
@@ -34,6 +36,8 @@ pub(super) struct Named {
     pub returns: (Vec<String>, Vec<String>),
     /// Lots that are named by id.
     pub acted: Vec<Uuid>,
+    /// Codes of lots that are recalled.
+    pub lot_codes: Vec<String>,
     pub transfers: Vec<String>,
     /// Whether a shipment line names a lot by its code.
     pub names_lot_codes: bool,
@@ -68,12 +72,18 @@ impl Named {
 
     /// Whether what is physically there of lots must be known.
     pub fn names_lots(&self) -> bool {
-        !self.acted.is_empty() || !self.counted.is_empty() || self.names_lot_codes
+        !self.acted.is_empty() || !self.lot_codes.is_empty() || !self.counted.is_empty() || self.names_lot_codes
+    }
+
+    /// Whether a command may change which lots shipped units will be taken from. What ships does not: lots give it in
+    /// turn, and none of them gives less for it.
+    pub fn reallocates(&self) -> bool {
+        self.settles || !self.kept.is_empty()
     }
 
     /// Whether lots, shipments or returns must be read.
     pub fn names_goods(&self) -> bool {
-        self.goods
+        self.goods || !self.kept.is_empty()
     }
 
     fn add(&mut self, catalogue: &Catalogue, client: ClientId, command: &Command) {
@@ -102,6 +112,7 @@ impl Named {
             // What is past its expiry is looked for on every SKU that is locked.
             Command::ExpireLots(expire) => {
                 self.skus.insert(expire.sku.0);
+                self.kept.insert(expire.sku.0);
                 return;
             }
             Command::Receive(receive) => {
@@ -121,6 +132,7 @@ impl Named {
                     self.transfers.push(transfer.to_string());
                 }
             }
+            Command::Recall(recall) => self.lot_codes.push(recall.lot_code.clone()),
             Command::TransferIn(arrival) => {
                 self.shelved.insert(arrival.lot.sku.0);
                 self.acted.push(arrival.lot.id.uuid);
@@ -145,13 +157,12 @@ impl Named {
         self.names_lot_codes |= ship.lines.iter().any(|line| line.lot_code.is_some());
         self.shipments.sources.push(ship.source.clone());
         self.shipments.source_refs.push(ship.source_ref.clone());
-        match (ship.reservation, &ship.order_ref) {
-            (Some(id), _) => self.reservations.push(id.uuid),
-            (None, Some(order_ref)) => {
-                self.order_refs.push(order_ref.clone());
-                self.demands.call(order_ref);
-            }
-            (None, None) => {}
+        match ship.reservation {
+            Some(id) => self.reservations.push(id.uuid),
+            None => self.order_refs.extend(ship.order_ref.clone()),
+        }
+        if let Some(order_ref) = &ship.order_ref {
+            self.demands.call(order_ref);
         }
     }
 

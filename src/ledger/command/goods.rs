@@ -125,6 +125,15 @@ pub enum Act {
     },
 }
 
+/// Every open lot with this code is kept from sale, whatever it is of.
+#[derive(Debug, Clone)]
+pub struct Recall {
+    /// The batch's own name.
+    pub lot_code: String,
+    /// Why, in the caller's words.
+    pub reason: String,
+}
+
 /// Units arrive from another pool.
 #[derive(Debug, Clone)]
 pub struct TransferIn {
@@ -136,7 +145,7 @@ pub struct TransferIn {
     pub lot: LotRecord,
 }
 
-/// Lots of one SKU that are past their expiry are taken off sale.
+/// Lots of one SKU that are past their expiry are taken off sale, and what is there of lots that are off sale stays so.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireLots {
     /// The SKU.

@@ -11,7 +11,7 @@ use crate::ledger::demand::{DemandKey, DemandLine};
 
 mod goods;
 
-pub use goods::{Act, ExpireLots, LotAct, Return, ReturnLine, Ship, ShipLine, TransferIn, VoidShipment};
+pub use goods::{Act, ExpireLots, LotAct, Recall, Return, ReturnLine, Ship, ShipLine, TransferIn, VoidShipment};
 
 /// One command; every change of a balance is one of these.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub enum Command {
     Return(Box<Return>),
     /// Operations do something to a lot.
     LotAct(Box<LotAct>),
+    /// Every open lot of a code is kept from sale.
+    Recall(Box<Recall>),
     /// Units arrive from another pool.
     TransferIn(Box<TransferIn>),
     /// Lots past their expiry go off sale; from housekeeping and reads.
@@ -69,6 +71,7 @@ impl Command {
                 Act::TransferOut { .. } => "transfer_out",
             },
             Self::TransferIn(_) => "transfer_in",
+            Self::Recall(_) => "recall",
             Self::ExpireLots(_) => "expire_lots",
             Self::Demand(_) => "demand",
         }

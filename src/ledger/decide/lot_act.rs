@@ -7,17 +7,20 @@ use uuid::Uuid;
 use super::receive;
 use crate::ids::ClientId;
 use crate::ledger::balance::Delta;
-use crate::ledger::command::{Act, LotAct, TransferIn};
+use crate::ledger::command::{Act, LotAct, Recall, TransferIn};
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{LotMove, LotMoveKind, LotStatus};
-use crate::ledger::outcome::{LotRecord, Outcome, Refusal};
+use crate::ledger::outcome::{LotRecord, Outcome, Recalled, Refusal};
 use crate::ledger::world::{Posting, World};
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> Outcome {
     let Some(lot) = world.lot(act.id.uuid).cloned() else {
         return Outcome::Refused(Refusal::LotNotFound(act.id));
     };
-    let for_sale = world.present(lot.sku).get(&lot.id.uuid).copied().unwrap_or(0);
+    let balance = world.balance(lot.sku);
+    // Where units left that no lot could give, lots have more than the shelf until that is settled.
+    let present = world.present(lot.sku).get(&lot.id.uuid).copied().unwrap_or(0);
+    let for_sale = present.min(balance.on_hand - balance.quarantined).max(0);
     let done = match &act.act {
         Act::Quarantine => Ok(quarantine(world, client, act, &lot, for_sale)),
         Act::Unquarantine => unquarantine(world, client, act, &lot),
@@ -37,6 +40,18 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
             None => Outcome::Refused(Refusal::LotNotFound(act.id)),
         },
     }
+}
+
+/// Quarantines every open lot of a code, each as if it had been named itself.
+pub(super) fn recall(world: &mut World<'_>, client: ClientId, recall: &Recall) -> Outcome {
+    let mut done = Vec::new();
+    for id in world.open_lots_called(&recall.lot_code) {
+        let act = LotAct { id, act: Act::Quarantine, reason: recall.reason.clone() };
+        if let Outcome::LotActed { lot, quantity, repeated } = decide(world, client, &act) {
+            done.push(Recalled { lot: *lot, quantity, repeated });
+        }
+    }
+    Outcome::Recalled(done)
 }
 
 /// Units moved, and whether there was nothing left to do.

@@ -7,7 +7,7 @@
 use crate::ids::ClientId;
 use crate::ledger::command::Command;
 use crate::ledger::outcome::Outcome;
-use crate::ledger::world::World;
+use crate::ledger::world::{LOT_OFF_SALE, World};
 
 mod claim;
 mod commit;
@@ -38,9 +38,13 @@ pub fn decide(world: &mut World<'_>, client: ClientId, command: &Command) -> Out
         Command::VoidShipment(void) => void::decide(world, client, void),
         Command::Return(back) => returns::decide(world, client, back),
         Command::LotAct(act) => lot_act::decide(world, client, act),
+        Command::Recall(recall) => lot_act::recall(world, client, recall),
         Command::TransferIn(arrival) => lot_act::transfer_in(world, client, arrival),
-        // Done before anything is decided, as for every command on the SKU.
-        Command::ExpireLots(_) => Outcome::LotsExpired,
+        Command::ExpireLots(expire) => {
+            // What is past its expiry went off sale before anything was decided, as for every command on the SKU.
+            world.keep_off_sale(client, expire.sku, LOT_OFF_SALE);
+            Outcome::LotsExpired
+        }
         Command::Demand(wanted) => demand::decide(world, client, wanted),
     }
 }

@@ -1,6 +1,8 @@
 //! `return`: units came back. They become lots of their own, at the cost and with the expiry they left with, last out
 //! first; off sale until somebody has looked at them, unless the caller has.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 
 use super::{receive, ship};
@@ -32,12 +34,13 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, back: &Return) -> 
         })
         .map(|line| line.line_ref.clone())
         .collect();
+    let shares = share(world, back, &new);
     let violations: Vec<Violation> =
-        new.iter().filter_map(|(index, line)| violation(world, back, *index, line)).collect();
+        new.iter().zip(&shares).filter_map(|((index, line), share)| violation(world, *index, line, share)).collect();
     if !violations.is_empty() {
         return Outcome::Refused(Refusal::Unprocessable(violations));
     }
-    let exceeded = exceeded(world, back, &new);
+    let exceeded = exceeded(world, back, &new, &shares);
     if !exceeded.is_empty() {
         return Outcome::Refused(Refusal::ExceedsShipped(exceeded));
     }
@@ -54,8 +57,8 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, back: &Return) -> 
         world.goods_changes().returns.push(record.clone());
         world.put_return(record);
     }
-    for (_, line) in &new {
-        take_back(world, client, back, line);
+    for ((_, line), share) in new.iter().zip(&shares) {
+        take_back(world, client, back, line, share);
     }
     match world.recorded_return(&back.source, &back.source_ref).cloned() {
         Some(record) => Outcome::Returned(Box::new(Returned { record, recorded: !new.is_empty(), differing })),
@@ -63,7 +66,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, back: &Return) -> 
     }
 }
 
-fn violation(world: &World<'_>, back: &Return, index: usize, line: &ReturnLine) -> Option<Violation> {
+fn violation(world: &World<'_>, index: usize, line: &ReturnLine, share: &[Share]) -> Option<Violation> {
     let sku = match ship::sku_at(world, index, &line.sku) {
         Ok(sku) => sku,
         Err(violation) => return Some(violation),
@@ -74,7 +77,8 @@ fn violation(world: &World<'_>, back: &Return, index: usize, line: &ReturnLine) 
         let pointer = format!("/lines/{index}/shipment_line_ref");
         return Some(Violation { pointer, rule: Rule::UnknownShipmentLine(shipped.line_ref.clone()) });
     }
-    let known: i64 = sources(world, back, line).iter().filter(|source| source.lot.is_some()).map(|s| s.units).sum();
+    let sources = sources(world, line, share);
+    let known: i64 = sources.iter().filter(|source| source.lot.is_some()).map(|source| source.units).sum();
     let costless = known < line.quantity && line.cost.is_none() && world.newest_cost(sku).is_none();
     costless.then(|| Violation { pointer: format!("/lines/{index}/unit_cost"), rule: Rule::UnknownCost })
 }
@@ -83,63 +87,80 @@ fn line_of<'w>(world: &'w World<'_>, shipped: &ShipmentLineRef) -> Option<&'w Sh
     world.shipment(shipped.shipment)?.lines.iter().find(|own| own.line_ref == shipped.line_ref)
 }
 
-/// The shipment lines that the units are taken to come from, and how many of each: the named one, or those of the order,
-/// newest first. Only what has not come back counts.
-fn shipped_lines(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<(ShipmentLineRef, i64)> {
+/// Units that come back of one shipment line, and how many had come back of it before.
+struct Share {
+    shipped: ShipmentLineRef,
+    before: i64,
+    units: i64,
+}
+
+/// What each line of the request brings back of which shipment lines: of the one it names, or of those of the order,
+/// newest first. All lines share what may come back of a shipment line; those that name it come first, for an order's
+/// other lines will do for the rest.
+fn share(world: &World<'_>, back: &Return, new: &[(usize, &ReturnLine)]) -> Vec<Vec<Share>> {
+    let mut shared: BTreeMap<ShipmentLineRef, i64> = BTreeMap::new();
+    let mut shares: Vec<Vec<Share>> = new.iter().map(|_| Vec::new()).collect();
+    let (named, others): (Vec<usize>, Vec<usize>) = (0..new.len()).partition(|place| new[*place].1.shipped.is_some());
+    for place in named.into_iter().chain(others) {
+        let line = new[place].1;
+        let mut left = line.quantity;
+        for shipped in shipped_lines(world, back, line) {
+            let Some(own) = line_of(world, &shipped) else { continue };
+            let taken = shared.entry(shipped.clone()).or_default();
+            let units = left.min(own.returnable() - *taken);
+            if units > 0 {
+                shares[place].push(Share { shipped, before: own.returned + *taken, units });
+                *taken += units;
+                left -= units;
+            }
+        }
+    }
+    shares
+}
+
+/// The shipment lines that the units of a line are taken to come from, in the order in which they are.
+fn shipped_lines(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<ShipmentLineRef> {
     if let Some(shipped) = &line.shipped {
-        let returnable = line_of(world, shipped).map_or(0, ShipmentLineRecord::returnable);
-        return vec![(shipped.clone(), line.quantity.min(returnable))];
+        return vec![shipped.clone()];
     }
     let Some(order_ref) = &back.order_ref else { return Vec::new() };
     let mut of_order: Vec<(&ShipmentLineRecord, ShipmentLineRef)> = world
         .shipments()
         .filter(|shipment| shipment.order_ref.as_ref() == Some(order_ref))
         .flat_map(|shipment| {
-            shipment
-                .lines
-                .iter()
-                .map(|own| (own, ShipmentLineRef { shipment: shipment.id.uuid, line_ref: own.line_ref.clone() }))
+            let reference = |own: &ShipmentLineRecord| ShipmentLineRef {
+                shipment: shipment.id.uuid,
+                line_ref: own.line_ref.clone(),
+            };
+            shipment.lines.iter().map(move |own| (own, reference(own)))
         })
-        .filter(|(own, _)| world.catalogue.sku_code(own.sku) == line.sku && own.returnable() > 0)
+        .filter(|(own, _)| world.catalogue.sku_code(own.sku) == line.sku)
         .collect();
     of_order.sort_by(|a, b| (b.0.shipped_at, &b.1).cmp(&(a.0.shipped_at, &a.1)));
-    let mut left = line.quantity;
-    let mut taken = Vec::new();
-    for (own, reference) in of_order {
-        let units = left.min(own.returnable());
-        if units > 0 {
-            left -= units;
-            taken.push((reference, units));
-        }
-    }
-    taken
+    of_order.into_iter().map(|(_, reference)| reference).collect()
 }
 
-/// Lines that would bring back more than was shipped. A line without shipment and order is taken at its word.
-fn exceeded(world: &World<'_>, back: &Return, new: &[(usize, &ReturnLine)]) -> Vec<ExceedsShipped> {
-    let mut named: Vec<(usize, &ReturnLine, i64)> = Vec::new();
-    for (index, line) in new {
-        if line.shipped.is_none() && back.order_ref.is_none() {
-            continue;
-        }
-        // Lines of one request that name the same shipment line share what may come back of it.
-        let before: i64 = named
-            .iter()
-            .filter(|(_, other, _)| other.shipped == line.shipped && (line.shipped.is_some() || other.sku == line.sku))
-            .map(|(_, other, _)| other.quantity)
-            .sum();
-        let all = ReturnLine { quantity: i64::from(i32::MAX), ..(*line).clone() };
-        let returnable: i64 = shipped_lines(world, back, &all).iter().map(|(_, units)| units).sum();
-        named.push((*index, line, returnable - before));
-    }
-    named
-        .into_iter()
-        .filter(|(_, line, returnable)| line.quantity > *returnable)
-        .map(|(index, line, returnable)| ExceedsShipped {
-            index,
+/// Lines that would bring back more than was shipped. A line is taken at its word where it names neither a shipment nor
+/// an order, and where nothing is known to have been shipped for the order: it left before we were told, or elsewhere.
+fn exceeded(
+    world: &World<'_>,
+    back: &Return,
+    new: &[(usize, &ReturnLine)],
+    shares: &[Vec<Share>],
+) -> Vec<ExceedsShipped> {
+    let is_known = back
+        .order_ref
+        .as_ref()
+        .is_some_and(|order_ref| world.shipments().any(|shipment| shipment.order_ref.as_ref() == Some(order_ref)));
+    new.iter()
+        .zip(shares)
+        .filter(|((_, line), _)| line.shipped.is_some() || is_known)
+        .map(|((index, line), share)| ExceedsShipped {
+            index: *index,
             requested: line.quantity,
-            returnable: returnable.max(0),
+            returnable: share.iter().map(|share| share.units).sum(),
         })
+        .filter(|line| line.requested > line.returnable)
         .collect()
 }
 
@@ -152,13 +173,13 @@ struct Source {
 
 /// Where the units come from, last out first. Units of a line whose day is not closed, or that no lot covered, have no
 /// lot yet; units that no shipment is known of have not even a line.
-fn sources(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<Source> {
+fn sources(world: &World<'_>, line: &ReturnLine, share: &[Share]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut unknown = line.quantity;
-    for (reference, units) in shipped_lines(world, back, line) {
-        let Some(own) = line_of(world, &reference) else { continue };
+    for Share { shipped, before, units } in share {
+        let Some(own) = line_of(world, shipped) else { continue };
         unknown -= units;
-        let (mut skip, mut left) = (own.returned, units);
+        let (mut skip, mut left) = (*before, *units);
         // What came back as another SKU than was shipped never had that cost.
         let same = world.catalogue.sku_code(own.sku) == line.sku;
         for (lot, quantity, unit_cost) in own.net_depletions().into_iter().rev().filter(|_| same) {
@@ -168,11 +189,11 @@ fn sources(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<Source> {
             if taken > 0 {
                 left -= taken;
                 let lot = Some((LotId { pool: world.pool, uuid: lot }, unit_cost));
-                found.push(Source { shipped: Some(reference.clone()), lot, units: taken });
+                found.push(Source { shipped: Some(shipped.clone()), lot, units: taken });
             }
         }
         if left > 0 {
-            found.push(Source { shipped: Some(reference), lot: None, units: left });
+            found.push(Source { shipped: Some(shipped.clone()), lot: None, units: left });
         }
     }
     if unknown > 0 {
@@ -181,10 +202,10 @@ fn sources(world: &World<'_>, back: &Return, line: &ReturnLine) -> Vec<Source> {
     found
 }
 
-fn take_back(world: &mut World<'_>, client: ClientId, back: &Return, line: &ReturnLine) {
+fn take_back(world: &mut World<'_>, client: ClientId, back: &Return, line: &ReturnLine, share: &[Share]) {
     let Some(sku) = world.catalogue.sku_by_code(&line.sku).map(|sku| sku.id) else { return };
     let mut lots = Vec::new();
-    for source in sources(world, back, line) {
+    for source in sources(world, line, share) {
         let Some(lot) = returned_lot(world, client, back, line, sku, &source) else { continue };
         lots.push(ReturnedLot {
             lot: lot.id,
@@ -218,6 +239,9 @@ fn returned_lot(
         (_, _, Some((unit_cost, currency))) => (*unit_cost, currency.clone(), false),
         _ => world.newest_cost(sku).map(|(unit_cost, currency)| (unit_cost, currency, true))?,
     };
+    let expires = of.and_then(|of| of.received.expires_date);
+    // No lot is received after its expiry: what comes back later counts as received on that day.
+    let received = expires.map_or(world.today(), |expires| expires.min(world.today()));
     let id = LotId::new(world.pool);
     let receive = Receive {
         id,
@@ -226,8 +250,8 @@ fn returned_lot(
         quantity,
         unit_cost,
         currency,
-        received_date: world.today(),
-        expires_date: of.and_then(|of| of.received.expires_date),
+        received_date: received,
+        expires_date: expires,
         source: back.source.clone(),
         source_ref: None,
     };

@@ -1,9 +1,9 @@
-//! `ship`: units physically left. A fact: what on hand cannot cover is an open discrepancy, never a refusal, and what
-//! no reservation owned is shipped all the same.
+//! `ship`: units physically left. A fact: what on hand cannot cover is an open discrepancy, never a refusal, what no
+//! reservation owned is shipped all the same, and a lot that cannot give what it is named for is only a name.
 
 use uuid::Uuid;
 
-use super::receive;
+use super::{claim, demand, receive};
 use crate::ids::{ClientId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::command::{Ship, ShipLine};
@@ -13,7 +13,7 @@ use crate::ledger::goods::{
 };
 use crate::ledger::outcome::{Outcome, Refusal, Rule, Shipped, Violation};
 use crate::ledger::world::{Posting, World};
-use crate::reservations::state::State;
+use crate::reservations::state::{Line, State};
 
 /// Clocks of warehouses run ahead a little.
 const AHEAD: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
@@ -29,7 +29,8 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, ship: &Ship) -> Ou
     let differing = recorded_before
         .iter()
         .filter(|line| {
-            known.as_ref().and_then(|known| line_of(known, line)).is_some_and(|own| differs(world, own, line))
+            let own = known.as_ref().and_then(|known| Some((known, line_of(known, line)?)));
+            own.is_some_and(|(known, own)| differs(world, known, own, ship, line))
         })
         .map(|line| line.line_ref.clone())
         .collect();
@@ -48,6 +49,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, ship: &Ship) -> Ou
         world.goods_changes().shipments.push(shipment.clone());
         world.put_shipment(shipment);
     }
+    commit_held(world, client, ship, &new);
     let claims = claims(world, ship);
     let mut uncovered = Vec::new();
     for line in &new {
@@ -74,10 +76,16 @@ fn line_of<'s>(shipment: &'s ShipmentRecord, line: &ShipLine) -> Option<&'s Ship
     shipment.lines.iter().find(|own| own.line_ref == line.line_ref)
 }
 
-fn differs(world: &World<'_>, own: &ShipmentLineRecord, line: &ShipLine) -> bool {
+/// Whether something is said of a line that is not what was recorded; what is left out is not said.
+fn differs(world: &World<'_>, known: &ShipmentRecord, own: &ShipmentLineRecord, ship: &Ship, line: &ShipLine) -> bool {
+    // Lines of the first releases kept the lot and not the name.
+    let lot_code = || own.lot_code.as_deref().or_else(|| world.lot(own.lot?).map(|lot| lot.received.lot_code.as_str()));
     world.catalogue.sku_code(own.sku) != line.sku
         || own.quantity != line.quantity
         || line.shipped_at.is_some_and(|at| at != own.shipped_at)
+        || line.lot_code.as_deref().is_some_and(|code| lot_code().map_or(own.lot.is_none(), |own| own != code))
+        || ship.order_ref.as_ref().is_some_and(|order_ref| known.order_ref.as_ref() != Some(order_ref))
+        || ship.reservation.is_some_and(|id| known.reservation != Some(id))
 }
 
 /// Rules that new lines break, all of them. Lines recorded before are not read again.
@@ -95,14 +103,8 @@ fn violations(world: &World<'_>, ship: &Ship, known: Option<&ShipmentRecord>) ->
             continue;
         }
         let at = |member: &str| format!("/lines/{index}/{member}");
-        let Some(sku) = world.catalogue.sku_by_code(&line.sku) else {
+        if world.catalogue.sku_by_code(&line.sku).is_none() {
             broken.push(Violation { pointer: at("sku"), rule: Rule::UnknownSku(line.sku.to_string()) });
-            continue;
-        };
-        if let Some(code) = &line.lot_code
-            && named_lot(world, sku.id, code).is_none()
-        {
-            broken.push(Violation { pointer: at("lot_code"), rule: Rule::UnknownLot(code.clone()) });
         }
         if line.shipped_at.is_some_and(|shipped_at| shipped_at > world.now + AHEAD) {
             broken.push(Violation { pointer: at("shipped_at"), rule: Rule::InTheFuture });
@@ -111,13 +113,40 @@ fn violations(world: &World<'_>, ship: &Ship, known: Option<&ShipmentRecord>) ->
     broken
 }
 
-/// The oldest open lot of this code.
+/// The oldest lot of this code that has something left; none where the close of a day has taken it all meanwhile, or the
+/// code is a slip of the pen.
 fn named_lot(world: &World<'_>, sku: SkuId, code: &str) -> Option<Uuid> {
     world
         .lots_of(sku)
         .filter(|lot| lot.received.lot_code == code && lot.remaining > 0)
         .min_by_key(|lot| (lot.received.received_date, lot.recorded_at, lot.id))
         .map(|lot| lot.id.uuid)
+}
+
+/// What the named reservation still holds of these lines becomes its order's: they have left, so there is one. What it
+/// holds beside them stays held until it expires; what has expired is nobody's claim any more.
+fn commit_held(world: &mut World<'_>, client: ClientId, ship: &Ship, new: &[&ShipLine]) {
+    let Some(reservation) = ship.reservation.and_then(|id| world.reservation(id.uuid)).cloned() else { return };
+    if reservation.state_at(world.now) != State::Held {
+        return;
+    }
+    let own_name = reservation.order_ref.as_ref().or(ship.order_ref.as_ref());
+    let order_ref = own_name.unwrap_or(&ship.source_ref).clone();
+    let id = reservation.id.uuid;
+    let mut committed = false;
+    for line in &reservation.lines {
+        let shipped = |sent: &&&ShipLine| world.catalogue.sku_code(line.sku) == sent.sku;
+        let sent: i64 = new.iter().filter(shipped).map(|sent| sent.quantity).sum();
+        let of_sku = || world.reservation(id).into_iter().flat_map(|r| &r.lines).filter(|own| own.sku == line.sku);
+        let units = (sent - of_sku().map(Line::cancellable).sum::<i64>()).clamp(0, line.held);
+        if units > 0 {
+            claim::commit_units(world, client, &order_ref, id, line.line, units);
+            committed = true;
+        }
+    }
+    if committed {
+        demand::make_way(world, client, id, &order_ref);
+    }
 }
 
 /// Reservations whose committed units this shipment fulfils: the named one, or those of its order, oldest first, whatever
@@ -161,6 +190,7 @@ fn record(
         depleted: 0,
         returned: 0,
         lot,
+        lot_code: line.lot_code.clone(),
         shipped_at,
         shipped_date: world.local_date(shipped_at),
         snapshot_date: None,

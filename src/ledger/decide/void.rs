@@ -18,6 +18,9 @@ use crate::ledger::outcome::{Outcome, Refusal, Shipped};
 use crate::ledger::world::{Posting, World};
 use crate::reservations::state::{Line, Origin, Reservation, State};
 
+/// Why units of a lot that is off sale are off sale again.
+const BACK: &str = "back from a voided shipment";
+
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, void: &VoidShipment) -> Outcome {
     let Some(shipment) = world.shipment(void.id.uuid).cloned() else {
         return Outcome::Refused(Refusal::ShipmentNotFound(void.id));
@@ -47,6 +50,8 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, void: &VoidShipmen
     // Only once every line is back: what is on the shelf again may have left with another shipment, never with this one.
     let skus: BTreeSet<SkuId> = lines.iter().filter(|line| line.tracked).map(|line| line.sku).collect();
     for sku in skus {
+        // What belongs to a lot that is off sale is off sale, and settles nothing.
+        world.keep_off_sale(client, sku, BACK);
         world.settle(client, sku, None);
     }
     let recorded = !lines.is_empty();
@@ -189,10 +194,8 @@ fn put_back(
             unit_cost,
             cost_date: today,
         });
-        // What belongs to a lot that is off sale is off sale.
-        if let Some(status) = world.lot(lot).map(|lot| lot.status).filter(|status| *status != LotStatus::Available) {
-            let reason = if status == LotStatus::Expired { "expired" } else { "back from a voided shipment" };
-            world.take_off_sale(client, line.sku, lot, units, status, reason);
+        if world.lot(lot).is_some_and(|lot| lot.status != LotStatus::Available) {
+            world.hold_back(client, line.sku, lot, units, BACK);
         } else {
             let expires = world.lot(lot).and_then(|lot| lot.received.expires_date);
             world.expects_expiry(line.sku, expires);

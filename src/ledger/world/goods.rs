@@ -1,13 +1,14 @@
 //! The goods of a world: lots, what shipped of them, and what is open. A balance still moves in one place only,
 //! [`World::post_for`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::{HOUSE, Posting, World};
+use super::off_sale::LOT_OFF_SALE;
+use super::{Posting, World};
 use crate::catalog::DepletionOrder;
 use crate::ids::{ClientId, LotId, SkuId};
 use crate::ledger::balance::Delta;
@@ -23,6 +24,9 @@ use crate::lots::fifo;
 #[derive(Debug, Default)]
 pub(super) struct Goods {
     pub first_open_date: Option<NaiveDate>,
+    pub still_open: HashSet<SkuId>,
+    /// Lots that are, or were a moment ago, off sale.
+    pub off_sale: BTreeSet<(SkuId, Uuid)>,
     pub lots: BTreeMap<Uuid, LotRecord>,
     pub pending: HashMap<SkuId, Vec<PendingUnits>>,
     pub discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
@@ -39,9 +43,18 @@ impl World<'_> {
         self.goods.first_open_date = date;
     }
 
+    /// Puts in SKUs that a close which has begun has not come to: the day before the first open one still takes their
+    /// lines.
+    pub fn put_still_open(&mut self, skus: impl IntoIterator<Item = SkuId>) {
+        self.goods.still_open.extend(skus);
+    }
+
     /// Puts in a locked lot. All lots with something left of a SKU must be put in where an act needs to know what is
     /// physically there of one of them.
     pub fn put_open_lot(&mut self, lot: LotRecord) {
+        if lot.status != LotStatus::Available {
+            self.goods.off_sale.insert((lot.sku, lot.id.uuid));
+        }
         self.goods.lots.insert(lot.id.uuid, lot);
     }
 
@@ -116,6 +129,12 @@ impl World<'_> {
         self.goods.lots.values().filter(move |lot| lot.sku == sku)
     }
 
+    /// Lots with this code of which something is left, in the order of their ids.
+    pub(in crate::ledger) fn open_lots_called(&self, code: &str) -> Vec<LotId> {
+        let open = |lot: &&LotRecord| lot.received.lot_code == code && lot.remaining > 0;
+        self.goods.lots.values().filter(open).map(|lot| lot.id).collect()
+    }
+
     pub(in crate::ledger) fn shipment(&self, id: Uuid) -> Option<&ShipmentRecord> {
         self.goods.shipments.get(&id)
     }
@@ -167,9 +186,15 @@ impl World<'_> {
     /// it, less what shipped and will be taken from it when the day is closed.
     pub(in crate::ledger) fn present(&self, sku: SkuId) -> HashMap<Uuid, i64> {
         let lots: Vec<fifo::Lot> = self.lots_of(sku).map(fifo_lot).collect();
-        let pending: Vec<fifo::Line> = self.goods.pending.get(&sku).into_iter().flatten().map(fifo_line).collect();
-        let present = fifo::present(&lots, &pending, self.depletion_order(sku));
+        let days = by_day(self.first_open_of(sku), self.goods.pending.get(&sku).into_iter().flatten());
+        let present = fifo::present(&lots, days.values(), self.depletion_order(sku));
         lots.iter().zip(present).map(|(lot, units)| (lot.id, units - lot.quarantined)).collect()
+    }
+
+    /// The day whose close takes what is late of this SKU.
+    fn first_open_of(&self, sku: SkuId) -> Option<NaiveDate> {
+        let first = self.goods.first_open_date?;
+        if self.goods.still_open.contains(&sku) { first.pred_opt() } else { Some(first) }
     }
 
     fn depletion_order(&self, sku: SkuId) -> DepletionOrder {
@@ -186,6 +211,7 @@ impl World<'_> {
             lot.quarantined += step.quarantined;
             if let Some((status, reason)) = &step.status {
                 (lot.status, lot.quarantine_reason) = (*status, reason.clone());
+                self.goods.off_sale.insert((lot.sku, step.lot));
             }
             if let Some((unit_cost, _)) = step.revalued {
                 lot.received.unit_cost = unit_cost;
@@ -236,6 +262,7 @@ impl World<'_> {
         if let Some(lot) = lot {
             self.settle_shortages(client, sku, lot);
         }
+        self.keep_off_sale(client, sku, LOT_OFF_SALE);
     }
 
     fn settle_shortages(&mut self, client: ClientId, sku: SkuId, lot: Uuid) {
@@ -338,100 +365,6 @@ impl World<'_> {
         self.goods.changes.discrepancies.push((discrepancy.clone(), sku));
         self.goods.discrepancies.entry(sku).or_default().push(discrepancy);
     }
-
-    /// Takes every lot off sale that is past its expiry, on every shelf that says it has one.
-    pub(in crate::ledger) fn expire_due_lots(&mut self) {
-        let today = self.today();
-        let mut due: Vec<SkuId> = self
-            .shelves
-            .iter()
-            .filter(|(_, shelf)| shelf.next_expires_date.is_some_and(|date| date <= today))
-            .map(|(sku, _)| *sku)
-            .collect();
-        due.sort_unstable();
-        for sku in due {
-            self.expire_lots(sku, today);
-        }
-    }
-
-    fn expire_lots(&mut self, sku: SkuId, today: NaiveDate) {
-        let present = self.present(sku);
-        let past: Vec<Uuid> = self
-            .lots_of(sku)
-            .filter(|lot| {
-                lot.status == LotStatus::Available && lot.received.expires_date.is_some_and(|date| date <= today)
-            })
-            .map(|lot| lot.id.uuid)
-            .collect();
-        for lot in past {
-            let units = present.get(&lot).copied().unwrap_or(0);
-            self.take_off_sale(HOUSE, sku, lot, units, LotStatus::Expired, "expired");
-        }
-        let next = self
-            .lots_of(sku)
-            .filter(|lot| lot.status == LotStatus::Available)
-            .filter_map(|lot| lot.received.expires_date)
-            .min();
-        self.set_next_expiry(sku, next);
-    }
-
-    /// Quarantines `units` of a lot and gives it a status that says so.
-    pub(in crate::ledger) fn take_off_sale(
-        &mut self,
-        client: ClientId,
-        sku: SkuId,
-        lot: Uuid,
-        units: i64,
-        status: LotStatus,
-        reason: &str,
-    ) {
-        let balance = self.balance(sku);
-        let units = units.min(balance.on_hand - balance.quarantined).max(0);
-        self.move_lot(LotMove {
-            lot,
-            kind: LotMoveKind::Quarantine,
-            source_ref: None,
-            quantity: 0,
-            quarantined: units,
-            status: Some((status, Some(reason.to_owned()))),
-            revalued: None,
-            value: None,
-            reason: Some(reason.to_owned()),
-            shipment: None,
-            business_date: self.booked_today(),
-            client,
-        });
-        self.post_for(
-            client,
-            sku,
-            EntryKind::Quarantine,
-            Posting {
-                delta: Delta { quarantined: units, ..Delta::default() },
-                lot: Some(lot),
-                reason: Some(reason.to_owned()),
-                ..Posting::default()
-            },
-        );
-    }
-
-    /// Makes sure that the shelf knows of a lot that expires.
-    pub(in crate::ledger) fn expects_expiry(&mut self, sku: SkuId, date: Option<NaiveDate>) {
-        let known = self.shelves.get(&sku).and_then(|shelf| shelf.next_expires_date);
-        if let Some(date) = date
-            && known.is_none_or(|known| date < known)
-        {
-            self.set_next_expiry(sku, Some(date));
-        }
-    }
-
-    fn set_next_expiry(&mut self, sku: SkuId, next: Option<NaiveDate>) {
-        if let Some(shelf) = self.shelves.get_mut(&sku)
-            && shelf.next_expires_date != next
-        {
-            shelf.next_expires_date = next;
-            self.goods.changes.next_expiry.push((sku, next));
-        }
-    }
 }
 
 fn sum_pending(pending: Vec<PendingUnits>) -> Vec<PendingUnits> {
@@ -452,6 +385,19 @@ fn fifo_lot(lot: &LotRecord) -> fifo::Lot {
         remaining: lot.remaining,
         quarantined: lot.quarantined,
     }
+}
+
+/// What is pending, by the day whose close takes it: its own, or the first one that is open.
+pub(in crate::ledger) fn by_day<'p>(
+    first_open: Option<NaiveDate>,
+    pending: impl Iterator<Item = &'p PendingUnits>,
+) -> BTreeMap<NaiveDate, Vec<fifo::Line>> {
+    let mut days: BTreeMap<NaiveDate, Vec<fifo::Line>> = BTreeMap::new();
+    for units in pending {
+        let day = first_open.map_or(units.shipped_date, |first| first.max(units.shipped_date));
+        days.entry(day).or_default().push(fifo_line(units));
+    }
+    days
 }
 
 /// Days are fine enough to tell what is there: only the lines of one day compete, and they are one here.

@@ -19,9 +19,12 @@ use crate::reservations::state::{Origin, Reservation, State};
 
 mod demand;
 mod goods;
+mod off_sale;
 
 use demand::Demands;
 use goods::Goods;
+pub(super) use goods::by_day;
+pub(super) use off_sale::LOT_OFF_SALE;
 
 /// The balance row of one SKU, locked.
 #[derive(Debug, Clone, Copy)]
@@ -408,7 +411,9 @@ impl<'a> World<'a> {
         if lot.status == LotStatus::Available {
             self.expects_expiry(lot.sku, lot.received.expires_date);
         }
-        let booked_on = self.booked_on(lot.received.received_date);
+        // Only a receipt is entered for an earlier day; what arrives otherwise arrives now, whatever date it carries.
+        let booked_on =
+            if lot.origin == "receipt" { self.booked_on(lot.received.received_date) } else { self.booked_today() };
         self.changes.lots.push((lot, booked_on));
     }
 

@@ -107,11 +107,37 @@ proptest! {
             prop_assert!(*units <= lot.remaining - lot.quarantined);
         }
         let there: Vec<i64> = lots.iter().zip(&of_lot).map(|(lot, units)| lot.remaining - units).collect();
-        prop_assert_eq!(present(&lots, &lines, order), there);
+        prop_assert_eq!(present(&lots, [&lines], order), there);
         let mut pairs: Vec<_> = allocations.iter().map(|taken| (taken.line, taken.lot)).collect();
         pairs.sort_unstable();
         pairs.dedup();
         prop_assert_eq!(pairs.len(), allocations.len(), "one allocation per line and lot");
+    }
+
+    /// What keeps lots that are off sale whole needs to be done again only where a lot could come to give less.
+    #[test]
+    fn a_lot_never_gives_less_because_more_ships_or_because_what_is_there_of_one_is_gone(
+        lots in some_lots(), today in some_lines(), tomorrow in some_lines(), more in some_lines(), order in some_order(),
+    ) {
+        let days = [today, tomorrow];
+        let before = present(&lots, &days, order);
+        for day in [0, 1] {
+            let mut days = days.clone();
+            days[day].extend(more.clone());
+            for (after, before) in present(&lots, &days, order).iter().zip(&before) {
+                prop_assert!(after <= before);
+            }
+        }
+        for (place, before_here) in before.iter().enumerate() {
+            let mut lots = lots.clone();
+            lots[place].quarantined = *before_here;
+            prop_assert_eq!(&present(&lots, &days, order), &before, "quarantined");
+            lots[place].remaining -= lots[place].quarantined;
+            lots[place].quarantined = 0;
+            let after = present(&lots, &days, order);
+            prop_assert_eq!(after[place], 0, "gone");
+            prop_assert!((0..lots.len()).filter(|other| *other != place).all(|other| after[other] == before[other]));
+        }
     }
 
     #[test]

@@ -110,3 +110,5 @@ INSERT INTO demand_lines VALUES (:pool, 'shopify', '21', '1', 21, 1, 0, 4);
 INSERT INTO demand_claims
 SELECT pool_id, reservation_id, 'shopify', '21' FROM reservations WHERE pool_id = :pool AND order_ref = 'order-21';
 UPDATE reservations SET origin = 'order' WHERE pool_id = :pool AND order_ref = 'order-21';
+-- off_sale_lots_are_quarantined
+UPDATE lots SET status = 'quarantined', quarantine_reason = 'recall' WHERE pool_id = :pool AND source_ref = 'po-21';

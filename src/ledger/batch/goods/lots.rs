@@ -27,6 +27,48 @@ pub(in crate::ledger::batch) async fn find_skus_of_lots(
     .await
 }
 
+/// SKUs of open lots with these codes.
+pub(in crate::ledger::batch) async fn find_skus_of_codes(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    codes: &[String],
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT DISTINCT l.sku_id
+        FROM unnest($2::text[]) AS u (lot_code)
+        CROSS JOIN LATERAL (
+            SELECT sku_id FROM lots WHERE pool_id = $1 AND lot_code = u.lot_code AND is_open OFFSET 0
+        ) AS l
+        "#,
+        pool.0,
+        codes,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Those of these SKUs of which a lot with something left is off sale.
+pub(in crate::ledger::batch) async fn find_off_sale(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    skus: &[i64],
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT u.sku_id AS "sku_id!"
+        FROM unnest($2::bigint[]) AS u (sku_id)
+        WHERE EXISTS (
+            SELECT FROM lots WHERE pool_id = $1 AND sku_id = u.sku_id AND is_open AND status <> 'available'
+        )
+        "#,
+        pool.0,
+        skus,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Which lots to lock.
 #[derive(Debug, Default)]
 pub(in crate::ledger::batch) struct LotNames {

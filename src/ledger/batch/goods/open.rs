@@ -9,7 +9,7 @@ use crate::ids::{PoolId, SkuId};
 use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ShipmentLineRef};
 
 /// What left the shelves of these SKUs and no lot yet: closed days excepted, whose shortages stand for themselves.
-pub(in crate::ledger::batch) async fn find_pending(
+pub(in crate::ledger) async fn find_pending(
     conn: &mut PgConnection,
     pool: PoolId,
     skus: &[i64],

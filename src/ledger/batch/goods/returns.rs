@@ -2,11 +2,21 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::ids::{ClientId, LotId, PoolId, ReturnId, SkuId};
 use crate::ledger::goods::{ReturnLineRecord, ReturnRecord, ReturnedLot, ShipmentLineRef};
+
+struct Head {
+    return_id: Uuid,
+    source: String,
+    source_ref: String,
+    order_ref: Option<String>,
+    client_id: i64,
+    recorded_at: DateTime<Utc>,
+}
 
 /// Returns that these source references named before, with their lines.
 pub(in crate::ledger::batch) async fn find_returns(
@@ -15,7 +25,8 @@ pub(in crate::ledger::batch) async fn find_returns(
     sources: &[String],
     source_refs: &[String],
 ) -> sqlx::Result<Vec<ReturnRecord>> {
-    let rows = sqlx::query!(
+    let heads = sqlx::query_as!(
+        Head,
         r#"
         SELECT r.*
         FROM unnest($2::text[], $3::text[]) AS u (source, source_ref)
@@ -32,36 +43,53 @@ pub(in crate::ledger::batch) async fn find_returns(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.return_id).collect();
-    let mut lines = find_return_lines(conn, pool, &ids).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ReturnRecord {
-            id: ReturnId { pool, uuid: row.return_id },
-            source: row.source,
-            source_ref: row.source_ref,
-            order_ref: row.order_ref,
-            client: ClientId(row.client_id),
-            recorded_at: row.recorded_at,
-            lines: lines.remove(&row.return_id).unwrap_or_default(),
-        })
-        .collect())
+    with_lines(conn, pool, heads).await
 }
 
-/// One return with its lines.
+/// Returns by id, with their lines.
 ///
 /// # Errors
 /// Database errors.
-pub async fn find_return_by_id(conn: &mut PgConnection, id: ReturnId) -> sqlx::Result<Option<ReturnRecord>> {
-    let named = sqlx::query!(
-        "SELECT source, source_ref FROM returns WHERE pool_id = $1 AND return_id = $2",
-        id.pool.0,
-        id.uuid,
+pub async fn find_returns_by_id(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    ids: &[Uuid],
+) -> sqlx::Result<Vec<ReturnRecord>> {
+    let heads = sqlx::query_as!(
+        Head,
+        r#"
+        SELECT r.*
+        FROM unnest($2::uuid[]) AS u (return_id)
+        CROSS JOIN LATERAL (
+            SELECT return_id, source, source_ref, order_ref, client_id, recorded_at
+            FROM returns
+            WHERE pool_id = $1 AND return_id = u.return_id
+            LIMIT 1
+        ) AS r
+        "#,
+        pool.0,
+        ids,
     )
-    .fetch_optional(&mut *conn)
+    .fetch_all(&mut *conn)
     .await?;
-    let Some(named) = named else { return Ok(None) };
-    Ok(find_returns(conn, id.pool, &[named.source], &[named.source_ref]).await?.pop())
+    with_lines(conn, pool, heads).await
+}
+
+async fn with_lines(conn: &mut PgConnection, pool: PoolId, heads: Vec<Head>) -> sqlx::Result<Vec<ReturnRecord>> {
+    let ids: Vec<Uuid> = heads.iter().map(|head| head.return_id).collect();
+    let mut lines = find_return_lines(conn, pool, &ids).await?;
+    Ok(heads
+        .into_iter()
+        .map(|head| ReturnRecord {
+            id: ReturnId { pool, uuid: head.return_id },
+            source: head.source,
+            source_ref: head.source_ref,
+            order_ref: head.order_ref,
+            client: ClientId(head.client_id),
+            recorded_at: head.recorded_at,
+            lines: lines.remove(&head.return_id).unwrap_or_default(),
+        })
+        .collect())
 }
 
 async fn find_return_lines(

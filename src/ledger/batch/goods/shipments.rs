@@ -220,8 +220,8 @@ async fn find_lines(
         CROSS JOIN LATERAL (
             SELECT
                 shipment_id, line_ref, sku_id, tracked, quantity, covered_quantity, fulfilled_quantity,
-                depleted_quantity, returned_quantity, lot_id, shipped_at, shipped_date, snapshot_date, voided_at,
-                recorded_at
+                depleted_quantity, returned_quantity, lot_id, named_lot_code, shipped_at, shipped_date, snapshot_date,
+                voided_at, recorded_at
             FROM shipment_lines
             WHERE pool_id = $1 AND shipment_id = u.shipment_id
             ORDER BY line_ref
@@ -246,6 +246,7 @@ async fn find_lines(
             depleted: row.depleted_quantity,
             returned: row.returned_quantity,
             lot: row.lot_id,
+            lot_code: row.named_lot_code,
             shipped_at: row.shipped_at,
             shipped_date: row.shipped_date,
             snapshot_date: row.snapshot_date,

@@ -207,9 +207,9 @@ async fn insert_line(
         r#"
         INSERT INTO shipment_lines (
             pool_id, shipment_id, line_ref, sku_id, tracked, quantity, covered_quantity, fulfilled_quantity,
-            depleted_quantity, returned_quantity, lot_id, shipped_at, shipped_date, recorded_at
+            depleted_quantity, returned_quantity, lot_id, shipped_at, shipped_date, recorded_at, named_lot_code
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9, $10, $11, $12)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9, $10, $11, $12, $13)
         "#,
         pool.0,
         shipment,
@@ -224,6 +224,7 @@ async fn insert_line(
         line.shipped_at,
         line.shipped_date,
         line.recorded_at,
+        line.lot_code,
     )
     .execute(conn)
     .await?;

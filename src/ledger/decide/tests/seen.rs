@@ -76,6 +76,7 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
         Outcome::Shipped(_)
         | Outcome::Returned(_)
         | Outcome::LotActed { .. }
+        | Outcome::Recalled(_)
         | Outcome::LotsExpired
         | Outcome::Demanded(_) => {
             panic!("the reference keeps neither goods nor orders")
