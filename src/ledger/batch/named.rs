@@ -34,6 +34,8 @@ pub(super) struct Named {
     pub returns: (Vec<String>, Vec<String>),
     /// Lots that are named by id.
     pub acted: Vec<Uuid>,
+    /// Those of them that get another cost.
+    pub revalued: Vec<Uuid>,
     pub transfers: Vec<String>,
     /// Whether a shipment line names a lot by its code.
     pub names_lot_codes: bool,
@@ -114,8 +116,10 @@ impl Named {
             Command::Return(back) => self.add_return(catalogue, back),
             Command::LotAct(act) => {
                 self.acted.push(act.id.uuid);
-                if let Act::TransferOut { transfer, .. } = act.act {
-                    self.transfers.push(transfer.to_string());
+                match act.act {
+                    Act::TransferOut { transfer, .. } => self.transfers.push(transfer.to_string()),
+                    Act::Revalue { .. } => self.revalued.push(act.id.uuid),
+                    _ => {}
                 }
             }
             Command::TransferIn(arrival) => {

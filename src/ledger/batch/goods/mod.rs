@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use crate::ids::PoolId;
 
+pub(super) mod costs;
 pub(super) mod lots;
 pub(super) mod open;
 pub(super) mod returns;
@@ -15,4 +16,14 @@ pub(super) mod write;
 /// The newest day that is closed, or being closed.
 pub(super) async fn find_last_snapshot(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<NaiveDate>> {
     sqlx::query_scalar!("SELECT max(snapshot_date) FROM snapshots WHERE pool_id = $1", pool.0).fetch_one(conn).await
+}
+
+/// The day that is being closed. It stays open for as long as the transaction is.
+pub(super) async fn lock_closing(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<NaiveDate>> {
+    sqlx::query_scalar!(
+        "SELECT snapshot_date FROM snapshots WHERE pool_id = $1 AND status = 'closing' FOR SHARE",
+        pool.0,
+    )
+    .fetch_optional(conn)
+    .await
 }
