@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use imbl::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +21,9 @@ pub mod recipes;
 pub mod revision;
 pub mod routes;
 pub mod skus;
+pub mod zones;
+
+pub use zones::Zones;
 
 /// A stock of its own.
 #[derive(Debug, Clone)]
@@ -32,14 +34,22 @@ pub struct Pool {
     pub code: String,
     /// For people.
     pub name: String,
-    /// Whose midnight closes a day.
-    pub time_zone: Tz,
+    /// Whose midnight closes a day, and whose did.
+    pub zones: Zones,
     /// Revision of its newest change.
     pub revision: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Pool {
+    /// The local date at an instant.
+    #[must_use]
+    pub fn date_at(&self, instant: DateTime<Utc>) -> chrono::NaiveDate {
+        self.zones.date_at(instant)
+    }
 }
 
 /// Which lot goes first.

@@ -13,14 +13,14 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::catalog::change::{Given, NAME_MOST, catch_up, code_in_use, is_code, new_code, read_now};
-use crate::catalog::revision;
+use crate::catalog::{revision, zones};
 use crate::clock::Clock;
 use crate::db::tx;
 use crate::http::code::Code;
 use crate::http::etag::IfMatch;
 use crate::http::problem::Problem;
 use crate::http::violations::Violations;
-use crate::ids::new_global_id;
+use crate::ids::{PoolId, new_global_id};
 
 /// A pool as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -65,7 +65,7 @@ pub struct PoolChange {
     /// For people.
     #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
-    /// IANA zone.
+    /// IANA zone, in force from the pool's next local date on: days that are over or going on end in the one before.
     #[schema(example = "Europe/Berlin")]
     time_zone: Option<String>,
 }
@@ -115,6 +115,11 @@ async fn change_within(
     let (name, time_zone) = merge(&current, given)?;
     if (&name, &time_zone) == (&current.name, &current.time_zone) {
         return Ok(current);
+    }
+    if time_zone != current.time_zone {
+        let now = read_now(conn, clock).await?;
+        let id = sqlx::query_scalar!("SELECT pool_id FROM pools WHERE code = $1", code).fetch_one(&mut *conn).await?;
+        zones::keep(conn, PoolId(id), now).await?;
     }
     Ok(update_pool(conn, clock, PoolView { name, time_zone, ..current }).await?)
 }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::zones;
 use super::{Catalogue, Class, DepletionOrder, Policy, Pool, Sku, SkuStatus};
 use crate::ids::{ClassId, PoolId, SkuId};
 
@@ -41,15 +42,26 @@ pub async fn read_changes(conn: &mut PgConnection, catalogue: &mut Catalogue) ->
 }
 
 async fn read_pools(conn: &mut PgConnection, known: i64) -> sqlx::Result<Vec<Pool>> {
-    let rows = sqlx::query!("SELECT * FROM pools WHERE revision > $1", known).fetch_all(conn).await?;
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            p.*,
+            array(SELECT last_date FROM pool_zones WHERE pool_id = p.pool_id ORDER BY last_date) AS "last_dates!",
+            array(SELECT time_zone FROM pool_zones WHERE pool_id = p.pool_id ORDER BY last_date) AS "past_zones!"
+        FROM pools AS p
+        WHERE p.revision > $1
+        "#,
+        known,
+    )
+    .fetch_all(conn)
+    .await?;
     rows.into_iter()
         .map(|row| {
-            let time_zone = row.time_zone.parse().map_err(|_| unknown_word("time zone", &row.time_zone))?;
             Ok(Pool {
                 id: PoolId(row.pool_id),
                 code: row.code,
                 name: row.name,
-                time_zone,
+                zones: zones::read(&row.time_zone, &row.last_dates, &row.past_zones)?,
                 revision: row.revision,
                 created_at: row.created_at,
                 updated_at: row.updated_at,

@@ -13,6 +13,7 @@ BEGIN
     -- The catalogue and the keys are edited, never deleted.
     GRANT INSERT, UPDATE ON pools, classes, skus, clients, api_keys TO holdfast_app;
     GRANT UPDATE (revision) ON catalogue_revision TO holdfast_app;
+    GRANT INSERT ON pool_zones TO holdfast_app;
     -- Balances and claims: only what moves.
     GRANT INSERT ON stock, reservations, reservation_lines, lots, oversells TO holdfast_app;
     GRANT UPDATE (on_hand, quarantined, held, committed, seq, opened_at, updated_at, next_expires_date)

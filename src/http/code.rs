@@ -127,6 +127,8 @@ codes! {
     ExceedsLot = "exceeds_lot", CONFLICT, false;
     /// The lot is past its expiry and does not go on sale again.
     LotExpired = "lot_expired", CONFLICT, false;
+    /// Part of the day has been depleted before; repair finds which.
+    DepletedBefore = "depleted_before", CONFLICT, false;
     /// An earlier day of the pool must be closed first.
     EarlierDayOpen = "earlier_day_open", CONFLICT, false;
     /// The code is taken.

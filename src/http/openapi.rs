@@ -17,6 +17,8 @@ use crate::http::code::Code;
 use crate::http::edge::Edge;
 use crate::http::health;
 use crate::http::problem::{Problem, ProblemView};
+use crate::http::table::Format;
+use crate::lots::routes::LotOrigin;
 use crate::{availability, catalog, jobs, keys, lots, mirror, oversells, repair, reservations, shipments, snapshots};
 
 mod codes;
@@ -33,7 +35,7 @@ pub use codes::codes_of;
     ),
     modifiers(&BearerAuth),
     security(("api_key" = [])),
-    components(schemas(ProblemView)),
+    components(schemas(ProblemView, Format, LotOrigin)),
     tags(
         (name = "reservations", description = "Holds, commits, releases"),
         (name = "availability", description = "What is sellable now, and why"),

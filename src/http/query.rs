@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{Datelike as _, NaiveDate};
 
 use crate::http::problem::{ErrorItem, Problem};
 
@@ -69,6 +70,11 @@ impl Query {
         parsed
     }
 
+    /// A date, as [`read_date`] reads it.
+    pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        self.read(name, "a date such as 2026-11-24", read_date)
+    }
+
     /// Adds a broken rule about a parameter.
     pub fn refuse(&mut self, name: &str, detail: impl Into<String>) {
         self.errors.push(ErrorItem::of(name, detail));
@@ -87,9 +93,27 @@ impl Query {
     }
 }
 
+/// Reads YYYY-MM-DD, in full: a date of the years 0001 to 9999, which ISO 8601 writes without an agreement and the
+/// database can keep.
+#[must_use]
+pub fn read_date(text: &str) -> Option<NaiveDate> {
+    let date = text.parse::<NaiveDate>().ok()?;
+    ((1..=9999).contains(&date.year()) && date.to_string() == text).then_some(date)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_written_in_full_and_of_the_years_that_are_kept() {
+        for good in ["0001-01-01", "2026-11-24", "9999-12-31"] {
+            assert_eq!(read_date(good).map(|date| date.to_string()).as_deref(), Some(good));
+        }
+        for bad in ["", "x", "2026-1-5", "2026-02-30", "+99999-01-01", "-9999-01-01", "0000-01-01", "20261124"] {
+            assert_eq!(read_date(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn unknown_repeated_and_malformed_parameters_are_listed_together() {

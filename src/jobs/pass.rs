@@ -53,7 +53,7 @@ pub(super) async fn find_next(
     let newest = queries::list_newest(conn, &jobs, &pool_codes, 1).await?;
     let newest: BTreeMap<(&str, &str), Last> =
         newest.iter().map(|row| ((&*row.job, &*row.pool_code), row.last())).collect();
-    let next = |one: &Subject| one.registered.job.schedule.next(one.zone, one.since, newest.get(&one.place()), now);
+    let next = |one: &Subject| one.registered.job.schedule.next(&one.zones, one.since, newest.get(&one.place()), now);
     Ok(subjects.iter().map(next).collect())
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Job, purge_answers, purge_slots};
-use crate::catalog::{Catalogue, Pool};
+use crate::catalog::{Catalogue, Pool, Zones};
 use crate::snapshots;
 
 /// Every job of the service.
@@ -50,7 +50,7 @@ pub struct Subject {
     /// Code of the pool; empty for a job of the whole service.
     pub pool_code: String,
     /// The zone whose midnights count.
-    pub zone: Tz,
+    pub zones: Zones,
     /// When the pool was made.
     pub since: DateTime<Utc>,
 }
@@ -107,14 +107,14 @@ impl Subject {
     #[must_use]
     pub fn whole(registered: &Arc<Registered>) -> Self {
         let registered = Arc::clone(registered);
-        Self { registered, pool_code: String::new(), zone: Tz::UTC, since: DateTime::UNIX_EPOCH }
+        Self { registered, pool_code: String::new(), zones: Tz::UTC.into(), since: DateTime::UNIX_EPOCH }
     }
 
     /// A pool's share of a job.
     #[must_use]
     pub fn of(registered: &Arc<Registered>, pool: &Pool) -> Self {
         let registered = Arc::clone(registered);
-        Self { registered, pool_code: pool.code.clone(), zone: pool.time_zone, since: pool.created_at }
+        Self { registered, pool_code: pool.code.clone(), zones: pool.zones.clone(), since: pool.created_at }
     }
 
     /// Its place among all.

@@ -1,11 +1,11 @@
-//! What is due, in order. Pure: the last slot, the zone and the time go in, the next slot comes out.
+//! What is due, in order. Pure: the last slot, the zones and the time go in, the next slot comes out.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeDelta, Utc};
 
 use super::state::Status;
+use crate::catalog::zones::{Zones, end_of, midnight};
 
 #[cfg(test)]
 mod tests;
@@ -97,16 +97,16 @@ impl Schedule {
     }
 
     /// What comes next, given the newest slot. `since` is when the pool was made: its first day is the first slot.
-    /// `zone` is its zone as of now: a change of zone makes the next day longer or shorter and leaves no gap.
+    /// Each day ends in the zone of its date: a change of zone makes the next day longer or shorter and leaves no gap.
     #[must_use]
-    pub fn next(self, zone: Tz, since: DateTime<Utc>, last: Option<&Last>, now: DateTime<Utc>) -> Next {
+    pub fn next(self, zones: &Zones, since: DateTime<Utc>, last: Option<&Last>, now: DateTime<Utc>) -> Next {
         match last {
             Some(last) if last.status.is_open() => Next::Open(last.planned.clone()),
             Some(last) if last.status == Status::Failed && self.waits_for_failed() => {
                 Next::Blocked(last.planned.clone())
             }
             last => {
-                let planned = self.after(zone, since, last.map(|last| &last.planned), now);
+                let planned = self.after(zones, since, last.map(|last| &last.planned), now);
                 if planned.due_at <= now { Next::Due(planned) } else { Next::Later(planned) }
             }
         }
@@ -114,14 +114,14 @@ impl Schedule {
 
     /// Number of slots that are due from `next` on, counted up to `most`.
     #[must_use]
-    pub fn count_due(self, zone: Tz, since: DateTime<Utc>, next: &Next, now: DateTime<Utc>, most: u32) -> u32 {
+    pub fn count_due(self, zones: &Zones, since: DateTime<Utc>, next: &Next, now: DateTime<Utc>, most: u32) -> u32 {
         if matches!(next, Next::Later(_)) {
             return 0;
         }
         let (mut due, mut planned) = (1, next.planned().clone());
         // Ticks of an interval that were missed are never made up for.
         while self.is_per_pool() && due < most {
-            planned = self.after(zone, since, Some(&planned), now);
+            planned = self.after(zones, since, Some(&planned), now);
             if planned.due_at > now {
                 break;
             }
@@ -130,10 +130,10 @@ impl Schedule {
         due
     }
 
-    fn after(self, zone: Tz, since: DateTime<Utc>, last: Option<&Planned>, now: DateTime<Utc>) -> Planned {
+    fn after(self, zones: &Zones, since: DateTime<Utc>, last: Option<&Planned>, now: DateTime<Utc>) -> Planned {
         match self {
             Self::Every(period) => next_tick(period, last, now),
-            Self::DailyPerPool { after_midnight } => next_day(after_midnight, zone, since, last),
+            Self::DailyPerPool { after_midnight } => next_day(after_midnight, zones, since, last),
         }
     }
 
@@ -171,31 +171,15 @@ pub fn by_hand(now: DateTime<Utc>) -> Planned {
 }
 
 /// The day after the last one, or the pool's first.
-fn next_day(after_midnight: Duration, zone: Tz, since: DateTime<Utc>, last: Option<&Planned>) -> Planned {
-    let first = since.with_timezone(&zone).date_naive();
+fn next_day(after_midnight: Duration, zones: &Zones, since: DateTime<Utc>, last: Option<&Planned>) -> Planned {
+    let first = zones.date_at(since);
     let follows =
         last.and_then(|last| Some((read_date(&last.key)?.checked_add_days(Days::new(1))?, last.window.ends_at)));
-    let (date, starts_at) = follows.unwrap_or_else(|| (first, midnight(first, zone)));
-    let tomorrow = date.checked_add_days(Days::new(1)).unwrap_or(date);
+    let (date, starts_at) = follows.unwrap_or_else(|| (first, midnight(zones.on(first), first)));
     // A pool that moves across the date line has an empty day rather than one that ends before it starts.
-    let ends_at = midnight(tomorrow, zone).max(starts_at);
+    let ends_at = end_of(zones.on(date), date).max(starts_at);
     let due_at = ends_at + TimeDelta::from_std(after_midnight).unwrap_or_default();
     Planned { key: date.to_string(), window: Window { starts_at, ends_at }, due_at }
-}
-
-/// The first instant of a local day: where clocks skip midnight, the instant they skip to; where they repeat it, the
-/// first of the two.
-#[must_use]
-pub fn midnight(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let local = date.and_time(NaiveTime::MIN);
-    let instant = match zone.from_local_datetime(&local) {
-        LocalResult::Single(instant) => instant,
-        LocalResult::Ambiguous(one, other) => one.min(other),
-        LocalResult::None => {
-            GapInfo::new(&local, &zone).and_then(|gap| gap.end).unwrap_or_else(|| zone.from_utc_datetime(&local))
-        }
-    };
-    instant.to_utc()
 }
 
 /// The date that a daily slot is named after.

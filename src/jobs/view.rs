@@ -169,12 +169,15 @@ impl JobView {
             state,
             next_slot: next.planned().key.clone(),
             next_due_at: next.planned().due_at,
-            due_count: job.schedule.count_due(subject.zone, subject.since, next, now, MOST_DUE),
+            due_count: job.schedule.count_due(&subject.zones, subject.since, next, now, MOST_DUE),
             runs: runs.into_iter().map(RunView::from).collect(),
         }
     }
 }
 
 fn daily(subject: &Subject, after_midnight: Duration) -> ScheduleView {
-    ScheduleView::Daily { time_zone: subject.zone.name().to_owned(), after_midnight_seconds: after_midnight.as_secs() }
+    ScheduleView::Daily {
+        time_zone: subject.zones.current().name().to_owned(),
+        after_midnight_seconds: after_midnight.as_secs(),
+    }
 }

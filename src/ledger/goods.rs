@@ -96,7 +96,7 @@ pub struct LineDepletion {
     pub lot: Uuid,
     /// Units; negative for a reversal.
     pub quantity: i64,
-    /// At this cost.
+    /// At this cost: that of the lot then, or what it was corrected to since.
     pub unit_cost: Decimal,
 }
 
@@ -246,9 +246,12 @@ pub enum LotMoveKind {
     TransferOut,
     /// Its cost is another.
     Revaluation,
-    /// What came back carries a cost that the lot was given while it was away.
+    /// What came back carries a cost that the lot was given while it was away, or what was sold does.
     Correction,
 }
+
+/// How the correction of what was sold of a lot is named: it is cost of goods, and moves nothing.
+pub const OF_WHAT_WAS_SOLD: &str = "revaluation";
 
 impl LotMoveKind {
     /// The word in SQL and JSON.
@@ -268,6 +271,18 @@ impl LotMoveKind {
     }
 }
 
+/// What of a lot is cost of goods, and since when it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sold {
+    /// Units that left it for shipments and did not come back into it; less those that it is made of, where these are
+    /// what came back of a shipment.
+    pub units: i64,
+    /// What they were booked at.
+    pub cost: Decimal,
+    /// The day that its arrival is booked on.
+    pub arrived_on: NaiveDate,
+}
+
 /// One movement of a lot, after its arrival.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LotMove {
@@ -283,7 +298,7 @@ pub struct LotMove {
     pub quarantined: i64,
     /// The lot's status after it, with the reason where it is not available; `None`: as before.
     pub status: Option<(LotStatus, Option<String>)>,
-    /// A new cost of a unit, and what that is worth over what was left; `None`: as before.
+    /// A new cost of a unit, and what that is worth over the units that it is for; `None`: as before.
     pub revalued: Option<(Decimal, Decimal)>,
     /// What it is worth, where that is not its units at the lot's cost.
     pub value: Option<Decimal>,
@@ -295,6 +310,18 @@ pub struct LotMove {
     pub business_date: NaiveDate,
     /// By whom.
     pub client: ClientId,
+}
+
+impl LotMove {
+    /// Whether it is cost of goods: a correction is where it names what it is about.
+    #[must_use]
+    pub fn is_cost_of_goods(&self) -> bool {
+        match self.kind {
+            LotMoveKind::ShortageSettlement | LotMoveKind::Void => true,
+            LotMoveKind::Correction => self.shipment.is_some() || self.source_ref.is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// A depletion about to be written.

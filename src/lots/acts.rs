@@ -66,6 +66,10 @@ pub struct Revalue {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
     unit_cost: Option<String>,
+    /// Whether it is for what was sold of the lot, too: then a correction, booked on the first day that is not closed,
+    /// makes up the difference in the cost of goods. Always so for a lot whose cost was provisional.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correct_depleted: Option<bool>,
     /// 1 to 200 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
@@ -156,8 +160,9 @@ async fn write_off_lot(
     act(&app, sender, lot, Act::WriteOff { quantity }, v.finish(reason)?).await
 }
 
-/// Gives a lot another cost, from today on: what was depleted from it keeps the cost it left at. A provisional cost
-/// becomes final.
+/// Gives a lot another cost, from the first day on that is not closed: rows of closed days stay as they are. A
+/// provisional cost becomes final, and what was sold at it is corrected by a row of its own; what was sold at a final
+/// cost keeps it, unless `correct_depleted` is set.
 #[utoipa::path(post, path = "/lots/{id}/revalue", tag = "lots", request_body = Revalue,
     params(("id" = String, Path), ("Idempotency-Key" = String, Header)),
     responses((status = 200, description = "The lot as it now stands", body = LotActedView)))]
@@ -177,5 +182,6 @@ async fn revalue_lot(
     let unit_cost = v.required("/unit_cost", value.unit_cost);
     let unit_cost = unit_cost.and_then(|text| read_cost(&mut v, "/unit_cost", &text));
     let (unit_cost, reason) = v.finish(unit_cost.zip(reason))?;
-    act(&app, sender, lot, Act::Revalue { unit_cost }, reason).await
+    let correct_depleted = value.correct_depleted.unwrap_or(false);
+    act(&app, sender, lot, Act::Revalue { unit_cost, correct_depleted }, reason).await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,7 +12,7 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::violations::MAX_QUANTITY;
 use crate::ledger::command::OpeningCount;
-use crate::lots::receive::ReceiveLot;
+use crate::lots::receive::{ReceiveLot, check_arrival};
 
 /// The units that were counted. A count above zero is a lot of its own, with all that a lot needs.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -35,10 +36,10 @@ pub struct CountShelf {
     currency: Option<String>,
     /// Business date of the count; needed for a count above zero.
     #[serde(skip_serializing_if = "Option::is_none")]
-    received_date: Option<chrono::NaiveDate>,
+    received_date: Option<NaiveDate>,
     /// From the start of this local day the units are expired.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_date: Option<chrono::NaiveDate>,
+    expires_date: Option<NaiveDate>,
 }
 
 impl CountShelf {
@@ -52,7 +53,12 @@ impl CountShelf {
     ///
     /// # Errors
     /// A problem that lists every broken rule.
-    pub fn into_command(body: Json<Self>, sku: &str, pool: Option<&Pool>) -> Result<OpeningCount, Problem> {
+    pub fn into_command(
+        body: Json<Self>,
+        sku: &str,
+        pool: Option<&Pool>,
+        now: DateTime<Utc>,
+    ) -> Result<OpeningCount, Problem> {
         let Json { value, violations: mut v } = body;
         if pool.is_none() {
             v.add_code("/pool", Code::UnknownPool, format!("there is no pool {:?}", value.pool()));
@@ -62,6 +68,7 @@ impl CountShelf {
         if quantity == Some(0) {
             return v.finish(Some(OpeningCount { lot: None, sku }));
         }
+        check_arrival(&mut v, pool, value.received_date, now);
         let lot = ReceiveLot::counted(
             &sku,
             value.lot_code,

@@ -23,8 +23,7 @@ const PAGE_SKUS: usize = 500;
 #[must_use]
 pub fn today(app: &App, pool: PoolId) -> NaiveDate {
     let now = app.clock.local_now();
-    let zone = app.catalogue.current().pool(pool).map_or(chrono_tz::UTC, |pool| pool.time_zone);
-    now.with_timezone(&zone).date_naive()
+    app.catalogue.current().pool(pool).map_or_else(|| now.date_naive(), |pool| pool.date_at(now))
 }
 
 /// Has the lanes take due lots of these SKUs off sale, and keep off sale what is there of lots that are; the number of

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -48,7 +48,7 @@ pub struct ReceiveLot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
     pub(super) currency: Option<String>,
-    /// Business date of arrival, YYYY-MM-DD.
+    /// Business date of arrival, YYYY-MM-DD; tomorrow in the pool's zone at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
     pub(super) received_date: Option<NaiveDate>,
@@ -74,11 +74,12 @@ impl ReceiveLot {
     ///
     /// # Errors
     /// A problem that lists every broken rule.
-    pub fn into_command(body: Json<Self>, pool: Option<&Pool>) -> Result<Receive, Problem> {
+    pub fn into_command(body: Json<Self>, pool: Option<&Pool>, now: DateTime<Utc>) -> Result<Receive, Problem> {
         let Json { value, violations: mut v } = body;
         if pool.is_none() {
             v.add_code("/pool", Code::UnknownPool, format!("there is no pool {:?}", value.pool()));
         }
+        check_arrival(&mut v, pool, value.received_date, now);
         let receive = value.read(&mut v, pool);
         v.finish(receive)
     }
@@ -138,6 +139,20 @@ impl ReceiveLot {
                 None => None,
             },
         })
+    }
+}
+
+/// A lot that is on the shelf has arrived. What comes over night may be entered the evening before; a later date is a
+/// slip, and would keep the lot behind all others.
+pub(super) fn check_arrival(
+    v: &mut Violations,
+    pool: Option<&Pool>,
+    received_date: Option<NaiveDate>,
+    now: DateTime<Utc>,
+) {
+    let tomorrow = pool.and_then(|pool| pool.date_at(now).succ_opt());
+    if let Some(tomorrow) = tomorrow.filter(|tomorrow| received_date.is_some_and(|date| date > *tomorrow)) {
+        v.add("/received_date", format!("must not be later than {tomorrow}, tomorrow in the pool's zone"));
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::http::Uri;
 use axum::response::Response;
-use chrono::{Datelike as _, NaiveDate};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -29,9 +30,40 @@ use crate::http::query::Query;
 use crate::http::submit::{Request, submit, submit_prepared};
 use crate::ids::{LotId, PoolId};
 use crate::ledger::command::Command;
+use crate::ledger::goods::LotStatus;
 use crate::ledger::lanes::hint_of_sku;
 use crate::ledger::outcome::LotRecord;
 use crate::lifecycle::detached;
+
+/// How a lot came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LotOrigin {
+    /// It was received.
+    Receipt,
+    /// It came back of a shipment.
+    Return,
+    /// It came from another pool.
+    Transfer,
+    /// A count found it.
+    CountGain,
+    /// It opened a shelf.
+    OpeningCount,
+}
+
+impl LotOrigin {
+    const ALL: [Self; 5] = [Self::Receipt, Self::Return, Self::Transfer, Self::CountGain, Self::OpeningCount];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Receipt => "receipt",
+            Self::Return => "return",
+            Self::Transfer => "transfer",
+            Self::CountGain => "count_gain",
+            Self::OpeningCount => "opening_count",
+        }
+    }
+}
 
 /// Routes of this room.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -63,7 +95,7 @@ async fn receive_lot(
     let key = key.for_command(&body.value);
     let create_sku = body.value.create_sku == Some(true);
     let pool = app.find_pool(body.value.pool()).await?;
-    let receive = ReceiveLot::into_command(body, pool.as_deref())?;
+    let receive = ReceiveLot::into_command(body, pool.as_deref(), app.clock.local_now())?;
     // SKUs are never deleted: what memory knows is there.
     let creates = create_sku && app.catalogue.current().sku_by_code(&receive.sku).is_none();
     let registered = creates.then(|| {
@@ -98,7 +130,7 @@ async fn give_opening_count(
         return Err(skus::not_found(&sku));
     }
     let pool = app.find_pool(body.value.pool()).await?;
-    let count = CountShelf::into_command(body, &sku, pool.as_deref())?;
+    let count = CountShelf::into_command(body, &sku, pool.as_deref(), app.clock.local_now())?;
     let (pool, hint) = (pool.map_or(PoolId(0), |pool| pool.id), hint_of_sku(&sku));
     let request = Request { client: caller.client, key, id, uri, pool, hint };
     submit(&app, request, Command::OpeningCount(Box::new(count))).await
@@ -165,9 +197,7 @@ async fn list_lot_shipments(
 #[utoipa::path(get, path = "/lots", tag = "lots",
     params(("pool" = Option<String>, Query, description = "Pool code, or * for all; default if left out"),
         ("sku" = Option<String>, Query), ("lot_code" = Option<String>, Query),
-        ("status" = Option<String>, Query, description = "available, quarantined or expired"),
-        ("origin" = Option<String>, Query,
-            description = "receipt, return, transfer, count_gain or opening_count"),
+        ("status" = Option<LotStatus>, Query), ("origin" = Option<LotOrigin>, Query),
         ("expiring_before" = Option<String>, Query, description = "Date: lots that expire before it"),
         ("received_from" = Option<String>, Query, description = "Date: lots received on it or later"),
         ("received_to" = Option<String>, Query, description = "Date: lots received on it or earlier"),
@@ -203,23 +233,18 @@ fn read_pools(catalogue: &Catalogue, query: &mut Query) -> Vec<PoolId> {
 }
 
 fn read_filter(catalogue: &Catalogue, query: &mut Query) -> Filter {
-    let word = |words: &'static [&'static str]| {
-        move |text: &str| words.iter().find(|word| **word == text).map(|word| (*word).to_owned())
-    };
-    let statuses = &["available", "quarantined", "expired"];
-    let origins = &["receipt", "return", "transfer", "count_gain", "opening_count"];
-    let date = |query: &mut Query, name: &str| {
-        let in_years = |date: &NaiveDate| (1..=9999).contains(&date.year());
-        query.read(name, "a date, YYYY-MM-DD", |text| text.parse::<NaiveDate>().ok().filter(in_years))
-    };
+    let status = |text: &str| LotStatus::parse(text).map(|status| status.as_str().to_owned());
+    let origin = |text: &str| LotOrigin::ALL.iter().find(|origin| origin.as_str() == text);
     Filter {
         sku: crate::availability::routes::read_sku(catalogue, query),
         lot_code: query.one("lot_code"),
-        status: query.read("status", "available, quarantined or expired", word(statuses)),
-        origin: query.read("origin", "receipt, return, transfer, count_gain or opening_count", word(origins)),
-        expiring_before: date(query, "expiring_before"),
-        received_from: date(query, "received_from"),
-        received_to: date(query, "received_to"),
+        status: query.read("status", "available, quarantined or expired", status),
+        origin: query
+            .read("origin", "receipt, return, transfer, count_gain or opening_count", origin)
+            .map(|origin| origin.as_str().to_owned()),
+        expiring_before: query.date("expiring_before"),
+        received_from: query.date("received_from"),
+        received_to: query.date("received_to"),
         open: query.read("open", "true or false", |text| text.parse().ok()).unwrap_or(false),
     }
 }

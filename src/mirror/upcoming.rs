@@ -22,9 +22,8 @@ use crate::catalog::change::read_now;
 use crate::http::auth::{Caller, scope};
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
-use crate::http::table::{Format, Row};
+use crate::http::table::{Cell, Format, Row};
 use crate::ids::SkuId;
-use crate::snapshots::routes::read_date;
 
 /// Days after today that are looked at unless asked otherwise.
 const DAYS: u64 = 30;
@@ -56,13 +55,13 @@ pub struct UpcomingRow {
 impl Row for UpcomingRow {
     const COLUMNS: &'static [&'static str] = &["date", "sku", "quantity", "charge_quantity", "prepaid_quantity"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.date.to_string(),
-            self.sku.clone(),
-            self.quantity.to_string(),
-            self.charge_quantity.to_string(),
-            self.prepaid_quantity.to_string(),
+            Cell::value(Some(self.date)),
+            Cell::text(Some(&self.sku)),
+            Cell::value(Some(self.quantity)),
+            Cell::value(Some(self.charge_quantity)),
+            Cell::value(Some(self.prepaid_quantity)),
         ]
     }
 }
@@ -179,7 +178,7 @@ async fn today(app: &App, catalogue: &Catalogue) -> Result<NaiveDate, Problem> {
     let mut conn = app.db.acquire().await?;
     let now = read_now(&mut conn, &app.clock).await?;
     let pool = catalogue.pool_by_code(&app.mirror.settings.pool);
-    Ok(pool.map_or_else(|| now.date_naive(), |pool| now.with_timezone(&pool.time_zone).date_naive()))
+    Ok(pool.map_or_else(|| now.date_naive(), |pool| pool.date_at(now)))
 }
 
 /// What subscriptions will want, by day and SKU.
@@ -190,7 +189,7 @@ async fn today(app: &App, catalogue: &Catalogue) -> Result<NaiveDate, Problem> {
     params(("sku" = Option<String>, Query, description = "Only this SKU; unmapped lines are counted all the same"),
         ("from" = Option<String>, Query, description = "First day, YYYY-MM-DD; today if left out"),
         ("to" = Option<String>, Query, description = "Last day, YYYY-MM-DD; 30 days later if left out; 366 at most"),
-        ("format" = Option<String>, Query, description = "json or csv; otherwise as Accept says")),
+        ("format" = Option<Format>, Query, description = "Otherwise as Accept says")),
     responses((status = 200, description = "Units by day and SKU",
         content((UpcomingDemand = "application/json"), (String = "text/csv")))))]
 async fn get_upcoming_demand(
@@ -202,11 +201,11 @@ async fn get_upcoming_demand(
     let catalogue = app.fresh_catalogue().await?;
     let format = Format::take(&mut query, &headers);
     let sku = read_sku(&catalogue, &mut query);
-    let from = match read_date(&mut query, "from") {
+    let from = match query.date("from") {
         Some(from) => from,
         None => today(&app, &catalogue).await?,
     };
-    let to = read_date(&mut query, "to").or_else(|| from.checked_add_days(Days::new(DAYS))).unwrap_or(from);
+    let to = query.date("to").or_else(|| from.checked_add_days(Days::new(DAYS))).unwrap_or(from);
     let days = (to - from).num_days();
     if !(0..DAYS_MOST).contains(&days) {
         query.refuse("to", format!("must not be before from, nor more than {DAYS_MOST} days of it"));

@@ -155,7 +155,7 @@ async fn list_shipments(
         order_ref: query.one("order_ref"),
         source: query.one("source"),
         source_ref: query.one("source_ref"),
-        shipped_date: query.read("shipped_date", "a date YYYY-MM-DD", |text| text.parse().ok()),
+        shipped_date: query.date("shipped_date"),
     };
     query.finish()?;
     let shipments = queries::list(&app.db, &filter, paging.after, paging.limit + 1).await?;

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use chrono_tz::Tz;
 use futures_util::future::join_all;
 use scoped_futures::ScopedFutureExt;
 use sqlx::{PgConnection, PgPool};
@@ -13,6 +12,7 @@ use super::chunk::{self, Share, Step};
 use super::is_unique_violation;
 use super::window::{self, Window};
 use crate::app::App;
+use crate::catalog::zones::{self, Zones};
 use crate::clock::Clock;
 use crate::db::tx;
 use crate::ids::{ClientId, PoolId};
@@ -32,7 +32,7 @@ pub struct Closing {
     pub pool: PoolId,
     /// Its local day.
     pub date: NaiveDate,
-    /// Even though the day has not ended.
+    /// Even though the day has not ended, if it has begun.
     pub early: bool,
     /// By whom; the service itself for the daily job.
     pub client: ClientId,
@@ -142,7 +142,7 @@ pub async fn find_first_open_day(conn: &mut PgConnection, pool: PoolId) -> sqlx:
 }
 
 struct Home {
-    time_zone: Tz,
+    zones: Zones,
     created_at: DateTime<Utc>,
 }
 
@@ -155,7 +155,7 @@ struct Newest {
 /// The first day is the local date on which the pool was made: what had shipped before is taken by it, late.
 fn first_open(home: &Home, newest: Option<&Newest>) -> NaiveDate {
     match newest {
-        None => window::date_at(home.time_zone, home.created_at),
+        None => home.zones.date_at(home.created_at),
         Some(newest) if newest.closed => newest.snapshot_date.succ_opt().unwrap_or(newest.snapshot_date),
         Some(newest) => newest.snapshot_date,
     }
@@ -176,12 +176,15 @@ async fn begin(conn: &mut PgConnection, clock: &Clock, closing: Closing) -> Resu
     let home = find_home(conn, pool).await?.ok_or_else(|| CloseError::Inconsistent(format!("no pool {}", pool.0)))?;
     let newest = find_newest(conn, pool).await?;
     let window = window::window_of(
-        home.time_zone,
+        home.zones.on(date),
         date,
         newest.as_ref().filter(|newest| newest.snapshot_date.succ_opt() == Some(date)).map(|newest| newest.window_end),
     );
     if now < window.ends_at && !early {
         return Err(CloseError::NotOver { date, ends_at: window.ends_at });
+    }
+    if now < window.starts_at {
+        return Err(CloseError::NotBegun { date, starts_at: window.starts_at });
     }
     let open = first_open(&home, newest.as_ref());
     if date > open {
@@ -218,7 +221,7 @@ async fn insert_day(
         previous,
         window.starts_at,
         window.ends_at,
-        home.time_zone.name(),
+        home.zones.on(closing.date).name(),
         closing.client.0,
         now,
     )
@@ -282,9 +285,7 @@ async fn find_newest(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Opti
 
 /// From the database and not from memory, which may be behind a change of zone.
 async fn find_home(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<Home>> {
-    let row =
-        sqlx::query!("SELECT time_zone, created_at FROM pools WHERE pool_id = $1", pool.0).fetch_optional(conn).await?;
-    Ok(row.map(|row| Home { time_zone: row.time_zone.parse().unwrap_or(Tz::UTC), created_at: row.created_at }))
+    Ok(zones::find(conn, pool).await?.map(|(zones, created_at)| Home { zones, created_at }))
 }
 
 /// Waits until no transaction of the ledger is at work that read its clock before the day ended: whoever locks a row

@@ -27,6 +27,9 @@ impl From<CloseError> for JobError {
     fn from(error: CloseError) -> Self {
         match error {
             CloseError::Stopped => Self::Stopped,
+            CloseError::Database(error) if super::is_unique_violation(&error) => {
+                Self::Refused(format!("{} ({error})", super::DEPLETED_BEFORE))
+            }
             CloseError::Database(error) => Self::Database(error),
             refused @ (CloseError::BeforeFirstDay { .. } | CloseError::Inconsistent(_)) => {
                 Self::Refused(refused.to_string())

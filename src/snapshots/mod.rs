@@ -53,6 +53,10 @@ impl Default for Settings {
     }
 }
 
+/// What to do about a day that a guard keeps from being depleted again.
+const DEPLETED_BEFORE: &str = "Part of this day has been depleted before, and nothing is depleted twice. `holdfast repair \
+                               diagnose` finds which; once that is repaired, close the day again.";
+
 /// Why a day was not closed.
 #[derive(Debug, thiserror::Error)]
 pub enum CloseError {
@@ -63,6 +67,14 @@ pub enum CloseError {
         date: NaiveDate,
         /// Its end.
         ends_at: DateTime<Utc>,
+    },
+    /// The local day has not even begun: nothing can have left on it.
+    #[error("{date} has not begun yet; it begins at {starts_at:?}")]
+    NotBegun {
+        /// The day.
+        date: NaiveDate,
+        /// Its first instant.
+        starts_at: DateTime<Utc>,
     },
     /// Days close in order.
     #[error("{first_open_date} must be closed first")]
@@ -115,6 +127,11 @@ impl From<CloseError> for Problem {
                 let errors = vec![ErrorItem::at("/date", Code::DayNotOver, detail.clone())];
                 Self { errors, ..Self::new(Code::DayNotOver, detail) }
             }
+            CloseError::NotBegun { .. } => {
+                let detail = format!("{say}. close_early closes the current local day, and none after it.");
+                let errors = vec![ErrorItem::at("/date", Code::DayNotOver, detail.clone())];
+                Self { errors, ..Self::new(Code::DayNotOver, detail) }
+            }
             CloseError::EarlierDayOpen { .. } => {
                 Self::new(Code::EarlierDayOpen, format!("Days close in order: {say}."))
             }
@@ -130,7 +147,7 @@ impl From<CloseError> for Problem {
             // No race: two runs take turns. A guard of the schema has kept something from happening twice.
             CloseError::Database(error) if is_unique_violation(&error) => {
                 tracing::error!(%error, "a day cannot be closed: part of it has been depleted before");
-                Self::new(Code::Internal, "Part of this day has been depleted before; see `holdfast repair diagnose`.")
+                Self::new(Code::DepletedBefore, DEPLETED_BEFORE)
             }
             CloseError::Database(error) => error.into(),
         }

@@ -18,10 +18,10 @@ use crate::catalog::{Pool, skus};
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
 use crate::http::code::Code;
-use crate::http::pagination::{Page, Paging};
+use crate::http::pagination::{Page, Paging, TextCursor};
 use crate::http::path::{PathPair, PathText};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::problem::{ErrorItem, Problem};
+use crate::http::query::{Query, read_date};
 use crate::http::table::Format;
 use crate::ids::{ClientId, PoolId};
 use crate::lifecycle::detached;
@@ -46,7 +46,8 @@ pub struct CloseDay {
     /// The pool's local day, YYYY-MM-DD.
     #[schema(required)]
     date: Option<NaiveDate>,
-    /// Close it although it has not ended. What ships during the rest of it is carried late by the next day.
+    /// Close it although it has not ended; only the current day, none that has not begun. What ships during the rest
+    /// of it is carried late by the next day.
     close_early: Option<bool>,
 }
 
@@ -122,10 +123,14 @@ async fn list_snapshots(
     mut query: Query,
 ) -> Result<axum::Json<Page<SnapshotView>>, Problem> {
     let catalogue = app.fresh_catalogue().await?;
-    let paging = Paging::<NaiveDate>::take(&mut query);
+    let paging = Paging::<TextCursor>::take(&mut query);
     let pool = read_pool(&catalogue, &mut query).unwrap_or(PoolId(0));
+    let before = paging.after.map(|TextCursor(date)| read_date(&date));
+    if before == Some(None) {
+        query.refuse("cursor", "must be a cursor that a list answered");
+    }
     query.finish()?;
-    let days = queries::list_days(&app.db, pool, paging.after, paging.limit + 1).await?;
+    let days = queries::list_days(&app.db, pool, before.flatten(), paging.limit + 1).await?;
     let code = catalogue.pool_code(pool);
     let page = Page::of(days, paging.limit, |day| day.snapshot_date);
     Ok(axum::Json(page.map(|day| SnapshotView::of(&code, day))))
@@ -148,20 +153,20 @@ async fn get_snapshot(
     let sku = read_sku(&catalogue, &mut query);
     query.finish()?;
     let missing = || not_found(&code, &date);
-    let day = date.parse::<NaiveDate>().ok().filter(|day| day.to_string() == date);
-    let (pool, day) = catalogue.pool_by_code(&code).zip(day).ok_or_else(missing)?;
+    let (pool, day) = catalogue.pool_by_code(&code).zip(read_date(&date)).ok_or_else(missing)?;
     let SummedView { snapshot, totals } = read_summed(&app, pool, day).await?;
     let rows = queries::list_skus(&app.db, pool.id, day, sku, paging.after, paging.limit + 1).await?;
     let skus = Page::of(rows, paging.limit, |row| row.sku_id).map(|row| SkuDayView::of(&catalogue, &row));
     Ok(axum::Json(WithSkusView { snapshot, totals, skus }))
 }
 
-/// The balance of one SKU at the end of each closed day, for charts. At most ten years.
+/// The balance of one SKU at the end of each closed day, for charts. At most 3,660 days, which are ten years: a longer
+/// period is refused, never cut.
 #[utoipa::path(get, path = "/stock/{sku}/history", tag = "stock",
     params(("sku" = String, Path), ("pool" = Option<String>, Query, description = "Pool code; default if left out"),
         ("from" = Option<String>, Query, description = "First day, YYYY-MM-DD"),
         ("to" = Option<String>, Query, description = "Last day, YYYY-MM-DD"),
-        ("format" = Option<String>, Query, description = "json or csv; otherwise as Accept says")),
+        ("format" = Option<Format>, Query, description = "Otherwise as Accept says")),
     responses((status = 200, description = "One item per closed day, oldest first",
         content((HistoryView = "application/json"), (String = "text/csv")))))]
 async fn get_stock_history(
@@ -174,11 +179,15 @@ async fn get_stock_history(
     let catalogue = app.fresh_catalogue().await?;
     let format = Format::take(&mut query, &headers);
     let pool = read_pool(&catalogue, &mut query).unwrap_or(PoolId(0));
-    let from = read_date(&mut query, "from").unwrap_or(FIRST_DATE);
-    let to = read_date(&mut query, "to").unwrap_or(LAST_DATE);
+    let from = query.date("from").unwrap_or(FIRST_DATE);
+    let to = query.date("to").unwrap_or(LAST_DATE);
     query.finish()?;
     let sku = catalogue.sku_by_code(&code).ok_or_else(|| skus::not_found(&code))?;
-    let rows = queries::list_history(&app.db, pool, sku.id, from, to, MOST_DAYS).await?;
+    let rows = queries::list_history(&app.db, pool, sku.id, from, to, MOST_DAYS + 1).await?;
+    if i64::try_from(rows.len()).is_ok_and(|days| days > MOST_DAYS) {
+        let detail = format!("gives more than {MOST_DAYS} days; name a later from, or an earlier to");
+        return Err(Problem::listing(vec![ErrorItem::of("from", detail)]));
+    }
     let data = rows.iter().map(|row| SkuDayView::of(&catalogue, row)).collect();
     let history = HistoryView { pool: catalogue.pool_code(pool), data };
     Ok(format.respond(&history, |history| &history.data))
@@ -188,9 +197,3 @@ async fn get_stock_history(
 pub(super) const FIRST_DATE: NaiveDate = NaiveDate::from_ymd_opt(1, 1, 1).expect("a date");
 /// After any day that is kept.
 pub(super) const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");
-
-/// Reads a date out of a query.
-pub(crate) fn read_date(query: &mut Query, name: &str) -> Option<NaiveDate> {
-    let within = |date: &NaiveDate| (FIRST_DATE..=LAST_DATE).contains(date);
-    query.read(name, "a date such as 2026-11-24", |text| text.parse().ok().filter(within))
-}

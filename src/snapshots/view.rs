@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::queries::{DayRow, DaySums, SkuDayRow};
 use crate::catalog::Catalogue;
 use crate::http::pagination::Page;
-use crate::http::table::Row;
+use crate::http::table::{Cell, Row};
 use crate::ids::SkuId;
 
 /// A local day of a pool.
@@ -178,7 +178,7 @@ impl Row for SkuDayView {
         "shortage_quantity",
     ];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let numbers = [
             self.on_hand_quantity,
             self.quarantined_quantity,
@@ -190,8 +190,8 @@ impl Row for SkuDayView {
             self.depleted_quantity,
             self.shortage_quantity,
         ];
-        let mut cells = vec![self.sku.clone(), self.date.to_string()];
-        cells.extend(numbers.map(|number| number.to_string()));
+        let mut cells = vec![Cell::text(Some(&self.sku)), Cell::value(Some(self.date))];
+        cells.extend(numbers.map(|number| Cell::value(Some(number))));
         cells
     }
 }

@@ -1,11 +1,12 @@
 //! Which instants a local day covers. Pure.
 //!
 //! A day runs from local midnight to local midnight, so it has 23 or 25 hours where clocks change. It begins where the
-//! day before it ended, whatever became of the pool's zone since: days neither overlap nor leave a gap, and the day of
-//! a change of zone is longer or shorter.
+//! day before it ended: days neither overlap nor leave a gap, and the first day in another zone is longer or shorter.
 
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use crate::catalog::zones::{end_of, midnight};
 
 /// From an instant, included, to an instant, excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Window {
     pub ends_at: DateTime<Utc>,
 }
 
-/// The window of `date`, given where the day before it ended.
+/// The window of `date`, in whose zone it ends, given where the day before it ended.
 #[must_use]
 pub fn window_of(zone: Tz, date: NaiveDate, previous_ended_at: Option<DateTime<Utc>>) -> Window {
     let starts_at = previous_ended_at.unwrap_or_else(|| midnight(zone, date));
@@ -25,34 +26,10 @@ pub fn window_of(zone: Tz, date: NaiveDate, previous_ended_at: Option<DateTime<U
     Window { starts_at, ends_at }
 }
 
-/// The instant at which a local day ends.
-#[must_use]
-pub fn end_of(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
-    midnight(zone, date.checked_add_days(Days::new(1)).unwrap_or(date))
-}
-
-/// The local date at an instant.
-#[must_use]
-pub fn date_at(zone: Tz, instant: DateTime<Utc>) -> NaiveDate {
-    instant.with_timezone(&zone).date_naive()
-}
-
-/// The first instant of a local day: where clocks skip midnight, the instant they skip to; where they repeat it, the
-/// first of the two.
-fn midnight(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
-    let local = date.and_time(NaiveTime::MIN);
-    let instant = match zone.from_local_datetime(&local) {
-        LocalResult::Single(instant) => instant,
-        LocalResult::Ambiguous(one, other) => one.min(other),
-        LocalResult::None => {
-            GapInfo::new(&local, &zone).and_then(|gap| gap.end).unwrap_or_else(|| zone.from_utc_datetime(&local))
-        }
-    };
-    instant.to_utc()
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::Days;
+
     use super::*;
 
     fn day(text: &str) -> NaiveDate {

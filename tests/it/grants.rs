@@ -75,6 +75,8 @@ const DENIED: &[&str] = &[
     "TRUNCATE job_slots",
     // The catalogue and the keys are edited, never deleted.
     "DELETE FROM pools",
+    "UPDATE pool_zones SET time_zone = 'UTC'",
+    "DELETE FROM pool_zones",
     "DELETE FROM classes",
     "DELETE FROM skus",
     "DELETE FROM clients",
@@ -147,7 +149,7 @@ async fn it_may_add_everywhere_edit_what_moves_and_delete_what_is_not_history() 
                 "INSERT",
                 "api_keys campaign_products campaigns classes clients demand_claims demand_lines demands depletions \
                  discrepancies fulfilments idempotency_keys job_slots line_mappings location_pools lot_shortages \
-                 lot_transactions lots oversells pools repair_plans repairs reservation_lines reservations \
+                 lot_transactions lots oversells pool_zones pools repair_plans repairs reservation_lines reservations \
                  return_lines return_lots returns shipment_lines shipments sku_retirements skus snapshot_skus \
                  snapshots stock stock_entries transfers unmatched_lines variant_components variant_mappings"
             ),

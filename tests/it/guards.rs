@@ -31,6 +31,7 @@ const CATALOGUE: &str = "
         CASE WHEN status IN ('succeeded', 'failed') THEN timestamptz '2026-11-25' END, 'no luck'
     FROM (VALUES ('p', 'pending', 0), ('r', 'running', 1), ('s', 'succeeded', 1), ('f', 'failed', 1))
         AS one (job, status, attempts);
+    INSERT INTO pool_zones VALUES (1, '2026-11-20', 'Europe/Berlin');
     INSERT INTO repair_plans VALUES ('00000000-0000-7000-a100-000000000001', 1, now(), now(), NULL, true, '{}');
     INSERT INTO repairs VALUES
     (1, '00000000-0000-7000-a100-000000000002', 'f', sha256('e'), 'ledger_drift', 'sku 11', '{}', 1, now());";
@@ -65,6 +66,9 @@ const CASES: &[(&str, &str)] = &[
     ("clients_name_length", r#"copy clients WHERE client_id = 1 WITH {"client_id": 2, "name": ""}"#),
     ("clients_name_unique", r#"copy clients WHERE client_id = 1 WITH {"client_id": 2}"#),
     ("clients_pkey", r#"copy clients WHERE client_id = 1 WITH {"name": "two"}"#),
+
+    ("pool_zones_pkey", r"copy pool_zones WHERE true WITH {}"),
+    ("pool_zones_pool_exists", r#"copy pool_zones WHERE true WITH {"pool_id": 9}"#),
 
     ("pools_code_form", r#"copy pools WHERE true WITH {"pool_id": 2, "code": "EU"}"#),
     ("pools_code_unique", r#"copy pools WHERE true WITH {"pool_id": 2}"#),

@@ -66,7 +66,7 @@ async fn a_file_is_received_as_its_rows_would_be_one_by_one() {
     assert_eq!(app.client.post("/lots", &same).await.expect(200).at("/already_received"), json!(true));
 
     let lines = format!(
-        "{same}\n\n{}\r\n",
+        "\u{feff}{same}\n\n{}\r\n",
         json!({"sku": "NEW", "lot_code": "N", "quantity": 1, "unit_cost": "2",
         "currency": "EUR", "received_date": "2026-01-18", "source": "erp", "source_ref": "n-1", "create_sku": true,
         "pool": "default"})
@@ -117,8 +117,11 @@ async fn every_bad_row_is_named_by_its_line_and_one_of_them_stops_the_file() {
     let body = Body::wrap_stream(futures_util::stream::iter(bytes));
     let in_pieces = app.client.post_body("/lots/import", &[("content-type", "text/csv")], body).await;
     assert_eq!(broken(&in_pieces.expect(422)), expected, "wherever the pieces end");
-    let looked = csv(&app, "?mode=validate", &rows).await.expect(200);
-    assert_eq!((broken(&looked), counts(&looked)), (expected.map(str::to_owned).to_vec(), [8, 2, 0, 0, 6]));
+    for (query, received) in [("?mode=validate", 0), ("?mode=validate&on_error=skip_bad_rows", 2)] {
+        let looked = csv(&app, query, &rows).await.expect(200);
+        let told = (broken(&looked), counts(&looked));
+        assert_eq!(told, (expected.map(str::to_owned).to_vec(), [8, received, 0, 0, 6]), "{query}");
+    }
     assert_eq!(app.client.get("/lots").await.expect(200).at("/data"), json!([]), "nothing is received");
 
     let skipped = csv(&app, "?on_error=skip_bad_rows", &rows).await.expect(200);
@@ -159,6 +162,15 @@ async fn a_file_that_cannot_be_read_as_what_it_says_it_is_is_refused_whole() {
     let places =
         ["1 /colour", "1 /sku", "1 /lot_code", "1 /unit_cost", "1 /currency", "1 /received_date", "1 /source_ref"];
     assert_eq!(broken(&header), places.map(|place| format!("{place} validation_failed")));
+    for (separator, word) in [(";", "semicolons"), ("\t", "tabs")] {
+        let file = format!("{HEADER}{}", row("TEA", 1, "a")).replace(',', separator);
+        let refused = import(&app, "", "text/csv", file).await.refused(422, "validation_failed");
+        assert_eq!(broken(&refused), ["1  validation_failed"]);
+        let detail = refused.at("/errors/0/detail");
+        assert_eq!(detail, format!("is separated by {word}; columns are separated by commas"));
+    }
+    let ahead = format!("TEA,L,1,1,EUR,{},,erp,a\n", app.clock.local_now().date_naive() + chrono::Days::new(2));
+    assert_eq!(broken(&csv(&app, "", &ahead).await.expect(422)), ["2 /received_date validation_failed"]);
     let quote = format!("{HEADER}{}TEA,\"{}", row("TEA", 1, "a"), "x".repeat(70_000));
     for (content_type, file, line) in [
         ("text/csv", String::new(), 1),

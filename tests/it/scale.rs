@@ -24,6 +24,7 @@ const GLOBAL: &[&str] = &[
     "job_slots",
     "line_mappings",
     "location_pools",
+    "pool_zones",
     "pools",
     "repair_plans",
     "sku_retirements",

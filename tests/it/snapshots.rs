@@ -49,6 +49,15 @@ async fn plant_two_days(goods: &Goods) {
     }
 }
 
+/// What comes after [`plant_two_days`] once both are closed: a lot of the SKU that was short, which what was beyond the
+/// shelf is settled with in part, and lines of the day itself.
+async fn plant_settling_day(goods: &Goods) {
+    goods.lot(lot(2000, 103, "2025-03-07", 30, "3.70")).await;
+    goods.settle_discrepancy(1032, 103, 20, "2025-03-07T13:00:00Z").await;
+    goods.ship(shipped(2001, 103, 2, "2025-03-07T14:00:00Z")).await;
+    goods.ship(shipped(2002, 104, 1, "2025-03-07T14:00:00Z")).await;
+}
+
 /// The lots that a line was depleted from, with the units of each.
 async fn depletions_of(goods: &Goods, shipment: u32) -> Value {
     let sql =

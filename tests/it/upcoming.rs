@@ -136,6 +136,8 @@ async fn queued_charges_and_prepaid_orders_are_wanted_by_day_and_sku_and_claim_n
 async fn the_period_begins_today_where_the_pool_is_and_is_a_year_at_most() {
     let app = TestApp::start().await;
     app.client.patch("/pools/default", "*", &json!({"time_zone": "Pacific/Kiritimati"})).await.expect(200);
+    // In force from the next date on.
+    app.advance(86_400);
     let today = app.clock.local_now().with_timezone(&chrono_tz::Pacific::Kiritimati).date_naive();
     let seen = app.client.get("/demand/upcoming").await.expect(200);
     let until = today + chrono::Days::new(30);

@@ -72,7 +72,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "explain_availability" | "list_stock_entries" | "get_sku" | "get_stock_history" => &[&[SkuNotFound]],
         "create_pool" | "create_class" => &[BODY, &[CodeInUse]],
         "create_sku" => &[BODY, &[CodeInUse, UnknownClass]],
-        "close_snapshot" => &[BODY, &[UnknownPool, DayNotOver, EarlierDayOpen]],
+        "close_snapshot" => &[BODY, &[UnknownPool, DayNotOver, EarlierDayOpen, DepletedBefore]],
         "get_snapshot" => &[&[SnapshotNotFound]],
         "get_pool" => &[&[PoolNotFound]],
         "get_class" => &[&[ClassNotFound]],

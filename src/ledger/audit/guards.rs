@@ -216,6 +216,7 @@ pub const GUARDS: &[(&str, GuardKind, &[&str])] = &[
             "oversells_resolved_within_quantity",
         ],
     ),
+    ("pool_zones", Constraint, &["pool_zones_pkey", "pool_zones_pool_exists"]),
     ("pools", Constraint, &["pools_code_form", "pools_code_unique", "pools_id_positive", "pools_pkey"]),
     ("repair_plans", Constraint, &["repair_plans_complete_has_no_cursor", "repair_plans_pkey"]),
     (

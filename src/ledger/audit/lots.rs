@@ -88,6 +88,7 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
                 lot_id,
                 sum(quantity_delta) AS units,
                 sum(quarantined_delta) AS quarantined_units,
+                sum(coalesce(value_delta, quantity_delta * unit_cost)) AS value,
                 (array_agg(unit_cost ORDER BY seq DESC))[1] AS unit_cost
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
@@ -119,6 +120,12 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
             SELECT 'lot_values_add_up', CASE
                 WHEN t.unit_cost <> l.unit_cost
                     THEN format('unit cost %s, newest transaction %s', l.unit_cost, t.unit_cost)
+                -- So what came in is on hand, was written off, went to another pool or is cost of goods.
+                WHEN t.units = l.remaining_quantity AND t.value <> l.remaining_quantity * l.unit_cost
+                    THEN format(
+                        '%s at %s are not worth %s, to which transactions add up',
+                        l.remaining_quantity, l.unit_cost, t.value
+                    )
             END
             UNION ALL
             SELECT 'lot_references_exist', CASE
@@ -150,7 +157,13 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
                     OVER (PARTITION BY lot_id, source_ref_id ORDER BY seq) AS depletions,
                 count(*) FILTER (WHERE row_source = 'correction')
                     OVER (PARTITION BY lot_id, source_ref_id) AS corrections,
-                lag(unit_cost) OVER w AS unit_cost_before
+                lag(unit_cost) OVER w AS unit_cost_before,
+                -- What was sold is part of what is revalued, and is taken out of it again by the next transaction.
+                CASE
+                    WHEN lead(row_source) OVER w = 'correction' AND lead(source_ref_id) OVER w = 'revaluation'
+                        THEN lead(value_delta) OVER w
+                    ELSE 0
+                END AS sold_value
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
             WINDOW w AS (PARTITION BY lot_id ORDER BY seq)
@@ -189,7 +202,8 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
             SELECT 'lot_values_add_up', CASE
                 -- What a void or a correction puts back is worth what it was worth when it was taken.
                 WHEN t.row_source NOT IN ('void', 'correction') AND t.value_delta <> CASE t.row_source
-                    WHEN 'revaluation' THEN t.remaining_after * (t.unit_cost - coalesce(t.unit_cost_before, 0))
+                    WHEN 'revaluation'
+                        THEN t.remaining_after * (t.unit_cost - coalesce(t.unit_cost_before, 0)) - t.sold_value
                     ELSE t.quantity_delta * t.unit_cost
                 END
                     THEN format(

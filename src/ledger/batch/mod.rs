@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::ids::{ClientId, PoolId, SkuId};
 use crate::ledger::decide::decide;
 use crate::ledger::demand::DemandRecord;
-use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ReturnRecord, ShipmentRecord};
+use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ReturnRecord, ShipmentRecord, Sold};
 use crate::ledger::outcome::{LotRecord, Outcome};
 use crate::ledger::submission::{Answer, Render, Scene, Submission};
 use crate::ledger::world::{Changes, Due, Shelf, World};
@@ -109,6 +109,8 @@ struct Loaded {
 #[derive(Default)]
 struct Goods {
     last_snapshot: Option<NaiveDate>,
+    closing: Option<NaiveDate>,
+    sold: Vec<(Uuid, Sold)>,
     lots: Vec<LotRecord>,
     still_open: Vec<i64>,
     pending: HashMap<SkuId, Vec<PendingUnits>>,
@@ -194,8 +196,7 @@ async fn load(
         load::find_lots_by_source_ref(conn, pool, &named.sources, &named.source_refs).await?
     };
     let now = setting.clock.at(under_lock.now);
-    let today =
-        setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| now.with_timezone(&pool.time_zone).date_naive());
+    let today = setting.catalogue.pool(pool).map_or(now.date_naive(), |pool| pool.date_at(now));
     let expiring: Vec<i64> = shelves
         .iter()
         .filter(|(_, shelf)| shelf.next_expires_date.is_some_and(|date| date <= today))
@@ -242,6 +243,10 @@ async fn load_goods(
     if !whole.is_empty() {
         goods.pending = goods::open::find_pending(conn, pool, &whole).await?;
         goods.still_open = goods::find_still_open(conn, pool, &whole).await?;
+    }
+    if !named.revalued.is_empty() {
+        goods.closing = goods::lock_closing(conn, pool).await?;
+        goods.sold = goods::costs::find_sold(conn, pool, &named.revalued).await?;
     }
     if !named.returns.0.is_empty() {
         goods.returns = goods::returns::find_returns(conn, pool, &named.returns.0, &named.returns.1).await?;
@@ -368,6 +373,10 @@ fn build<'a>(catalogue: &'a Catalogue, pool: PoolId, loaded: &Loaded, due: &Hash
 fn put_goods(world: &mut World<'_>, goods: &Goods) {
     world.put_first_open_date(goods.last_snapshot.and_then(|date| date.succ_opt()));
     world.put_still_open(goods.still_open.iter().map(|sku| SkuId(*sku)));
+    world.put_closing_date(goods.closing);
+    for (lot, sold) in &goods.sold {
+        world.put_sold(*lot, *sold);
+    }
     for lot in &goods.lots {
         world.put_open_lot(lot.clone());
     }

@@ -36,6 +36,8 @@ pub(super) struct Named {
     pub returns: (Vec<String>, Vec<String>),
     /// Lots that are named by id.
     pub acted: Vec<Uuid>,
+    /// Those of them that get another cost.
+    pub revalued: Vec<Uuid>,
     /// Codes of lots that are recalled.
     pub lot_codes: Vec<String>,
     pub transfers: Vec<String>,
@@ -128,8 +130,10 @@ impl Named {
             Command::Return(back) => self.add_return(catalogue, back),
             Command::LotAct(act) => {
                 self.acted.push(act.id.uuid);
-                if let Act::TransferOut { transfer, .. } = act.act {
-                    self.transfers.push(transfer.to_string());
+                match act.act {
+                    Act::TransferOut { transfer, .. } => self.transfers.push(transfer.to_string()),
+                    Act::Revalue { .. } => self.revalued.push(act.id.uuid),
+                    _ => {}
                 }
             }
             Command::Recall(recall) => self.lot_codes.push(recall.lot_code.clone()),

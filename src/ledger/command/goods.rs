@@ -115,6 +115,8 @@ pub enum Act {
     Revalue {
         /// Cost of a unit.
         unit_cost: Decimal,
+        /// Whether it is for what was sold of it, too; always so where the cost was an estimate.
+        correct_depleted: bool,
     },
     /// Units leave for another pool, which has claimed them.
     TransferOut {

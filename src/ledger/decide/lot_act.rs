@@ -9,7 +9,7 @@ use crate::ids::ClientId;
 use crate::ledger::balance::Delta;
 use crate::ledger::command::{Act, LotAct, Recall, TransferIn};
 use crate::ledger::entry::EntryKind;
-use crate::ledger::goods::{LotMove, LotMoveKind, LotStatus};
+use crate::ledger::goods::{LotMove, LotMoveKind, LotStatus, OF_WHAT_WAS_SOLD};
 use crate::ledger::outcome::{LotRecord, Outcome, Recalled, Refusal};
 use crate::ledger::world::{Posting, World};
 
@@ -28,7 +28,9 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, act: &LotAct) -> O
             let leaving = Leaving { kind: LotMoveKind::WriteOff, entry: EntryKind::WriteOff, source_ref: None };
             leave(world, client, act, &lot, for_sale, *quantity, leaving)
         }
-        Act::Revalue { unit_cost } => Ok(revalue(world, client, act, &lot, *unit_cost)),
+        Act::Revalue { unit_cost, correct_depleted } => {
+            Ok(revalue(world, client, act, &lot, *unit_cost, *correct_depleted))
+        }
         Act::TransferOut { transfer, quantity } => {
             transfer_out(world, client, act, &lot, for_sale, *transfer, *quantity)
         }
@@ -124,15 +126,37 @@ fn leave(
     Ok((quantity, false))
 }
 
-fn revalue(world: &mut World<'_>, client: ClientId, act: &LotAct, lot: &LotRecord, unit_cost: Decimal) -> Moved {
-    if lot.received.unit_cost == unit_cost && !lot.cost_provisional {
+/// The lot is worth more or less, over what is left of it and, where what was sold is corrected, over that: the part that
+/// was sold is then taken out of it again, as cost of goods. An estimate that proves wrong was wrong for all of the lot.
+fn revalue(
+    world: &mut World<'_>,
+    client: ClientId,
+    act: &LotAct,
+    lot: &LotRecord,
+    unit_cost: Decimal,
+    correct_depleted: bool,
+) -> Moved {
+    let (units, booked) = world.sold(lot.id.uuid);
+    let corrects = correct_depleted || lot.cost_provisional;
+    let owed = if corrects { unit_cost * Decimal::from(units) - booked } else { Decimal::ZERO };
+    if lot.received.unit_cost == unit_cost && !lot.cost_provisional && owed.is_zero() {
         return (0, true);
     }
     let difference = (unit_cost - lot.received.unit_cost) * Decimal::from(lot.remaining);
+    let business_date = world.revalued_on(lot.id.uuid);
     world.move_lot(LotMove {
-        revalued: Some((unit_cost, difference)),
+        revalued: Some((unit_cost, difference + owed)),
+        business_date,
         ..step(world, client, act, LotMoveKind::Revaluation)
     });
+    if !owed.is_zero() {
+        world.move_lot(LotMove {
+            source_ref: Some(OF_WHAT_WAS_SOLD.to_owned()),
+            value: Some(-owed),
+            business_date,
+            ..step(world, client, act, LotMoveKind::Correction)
+        });
+    }
     post(world, client, act, lot, EntryKind::Revalue, Delta::default());
     (lot.remaining, false)
 }

@@ -15,7 +15,7 @@ use crate::ledger::balance::Delta;
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{
     Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy, OpenShortage,
-    PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
+    PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord, Sold,
 };
 use crate::ledger::outcome::LotRecord;
 use crate::lots::fifo;
@@ -27,6 +27,8 @@ pub(super) struct Goods {
     pub still_open: HashSet<SkuId>,
     /// Lots that are, or were a moment ago, off sale.
     pub off_sale: BTreeSet<(SkuId, Uuid)>,
+    pub closing_date: Option<NaiveDate>,
+    pub sold: HashMap<Uuid, Sold>,
     pub lots: BTreeMap<Uuid, LotRecord>,
     pub pending: HashMap<SkuId, Vec<PendingUnits>>,
     pub discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
@@ -47,6 +49,16 @@ impl World<'_> {
     /// lines.
     pub fn put_still_open(&mut self, skus: impl IntoIterator<Item = SkuId>) {
         self.goods.still_open.extend(skus);
+    }
+
+    /// Puts in the day that is being closed, where its end was looked at under a lock.
+    pub fn put_closing_date(&mut self, date: Option<NaiveDate>) {
+        self.goods.closing_date = date;
+    }
+
+    /// Puts in what was sold of a locked lot.
+    pub fn put_sold(&mut self, lot: Uuid, sold: Sold) {
+        self.goods.sold.insert(lot, sold);
     }
 
     /// Puts in a locked lot. All lots with something left of a SKU must be put in where an act needs to know what is
@@ -94,8 +106,7 @@ impl World<'_> {
     }
 
     pub(in crate::ledger) fn local_date(&self, at: chrono::DateTime<chrono::Utc>) -> NaiveDate {
-        let zone = self.catalogue.pool(self.pool).map_or(chrono_tz::UTC, |pool| pool.time_zone);
-        at.with_timezone(&zone).date_naive()
+        self.catalogue.pool(self.pool).map_or_else(|| at.date_naive(), |pool| pool.date_at(at))
     }
 
     /// The day on which something of `date` is booked: a closed day is never re-opened, and no day is booked ahead.
@@ -107,6 +118,21 @@ impl World<'_> {
     /// The day on which something that happens now is booked: today, unless today was closed early.
     pub(in crate::ledger) fn booked_today(&self) -> NaiveDate {
         self.booked_on(self.today())
+    }
+
+    /// The day on which another cost of a lot is booked: the first that is not closed and on which the lot was there.
+    /// Days that still wait to be closed take from it at the cost it has by then, so it has that cost from the first of
+    /// them on: booked later, the days between would show units leaving at more than they were worth.
+    pub(in crate::ledger) fn revalued_on(&self, lot: Uuid) -> NaiveDate {
+        let Some(sold) = self.goods.sold.get(&lot) else { return self.booked_today() };
+        let first_day = || self.catalogue.pool(self.pool).map(|pool| self.local_date(pool.created_at));
+        let open = self.goods.closing_date.or(self.goods.first_open_date).or_else(first_day);
+        open.map_or(sold.arrived_on, |open| open.max(sold.arrived_on))
+    }
+
+    /// Units of a lot that are cost of goods, and what they were booked at.
+    pub(in crate::ledger) fn sold(&self, lot: Uuid) -> (i64, Decimal) {
+        self.goods.sold.get(&lot).map_or((0, Decimal::ZERO), |sold| (sold.units, sold.cost))
     }
 
     pub(in crate::ledger) fn lot(&self, id: Uuid) -> Option<&LotRecord> {
@@ -206,6 +232,11 @@ impl World<'_> {
 
     /// Moves a lot, in memory and in what is to be written.
     pub(in crate::ledger) fn move_lot(&mut self, step: LotMove) {
+        let unit_cost = self.lot(step.lot).map(|lot| lot.received.unit_cost);
+        if let Some(sold) = self.goods.sold.get_mut(&step.lot).filter(|_| step.is_cost_of_goods()) {
+            sold.units -= step.quantity;
+            sold.cost -= step.value.unwrap_or_else(|| unit_cost.unwrap_or_default() * Decimal::from(step.quantity));
+        }
         if let Some(lot) = self.goods.lots.get_mut(&step.lot) {
             lot.remaining += step.quantity;
             lot.quarantined += step.quarantined;

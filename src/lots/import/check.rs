@@ -13,7 +13,7 @@ use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::ledger::command::Receive;
-use crate::lots::receive::ReceiveLot;
+use crate::lots::receive::{ReceiveLot, check_arrival};
 
 /// Bad rows.
 #[derive(Debug, Default)]
@@ -83,6 +83,7 @@ impl Gate {
             v.add("/source_ref", "is required in an import: it is what makes sending a file twice safe");
         }
         let create = self.options.create_skus || value.create_sku == Some(true);
+        check_arrival(&mut v, Some(pool), value.received_date, self.options.now);
         let receive = value.read(&mut v, Some(pool));
         if let Some(receive) = &receive {
             match self.catalogue.sku_by_code(&receive.sku) {

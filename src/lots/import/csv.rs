@@ -152,8 +152,23 @@ fn wrong(detail: impl Into<String>) -> ErrorItem {
     ErrorItem::at("", Code::ValidationFailed, detail)
 }
 
+/// What stands between the columns of a header that a program wrote which does not use commas.
+fn separator_of(cells: &[&str]) -> Option<&'static str> {
+    let known = |name: &str| COLUMNS.iter().any(|(column, _)| *column == name.trim());
+    let separates = |separator: char| {
+        cells
+            .iter()
+            .any(|cell| cell.contains(separator) && cell.split(separator).filter(|name| known(name)).count() > 1)
+    };
+    [(';', "semicolons"), ('\t', "tabs")].into_iter().find(|(sign, _)| separates(*sign)).map(|(_, word)| word)
+}
+
 /// Every unknown, repeated and missing column at once.
 fn read_header(line: u32, cells: &[&str]) -> Result<Vec<&'static str>, Problem> {
+    if let Some(separator) = separator_of(cells) {
+        let detail = format!("is separated by {separator}; columns are separated by commas");
+        return Err(unreadable(line, detail));
+    }
     let mut errors = Vec::new();
     let mut names: Vec<&'static str> = Vec::with_capacity(cells.len());
     let mut refuse = |name: &str, detail: &str| {

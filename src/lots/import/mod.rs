@@ -21,6 +21,8 @@ mod view;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::catalog::Pool;
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
@@ -65,6 +67,8 @@ struct Options {
     mode: Mode,
     on_error: OnError,
     create_skus: bool,
+    /// When it arrived.
+    now: DateTime<Utc>,
 }
 
 impl Mode {

@@ -71,7 +71,11 @@ impl Lines {
 
     fn end_line(&mut self, gate: &mut Gate) -> Result<(), Problem> {
         self.ended += 1;
-        let line = self.begun.trim_ascii();
+        let mut line = self.begun.trim_ascii();
+        if self.ended == 1 {
+            // Some editors begin a file with a byte order mark; of CSV it is passed over, too.
+            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii();
+        }
         if !line.is_empty() {
             let row = body::read(line).map_err(|problem| match problem.errors {
                 none if none.is_empty() => vec![ErrorItem::at("", problem.code, problem.detail)],

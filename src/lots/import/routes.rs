@@ -32,8 +32,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 /// can be sent again: what was received before is counted as repeated, and no Idempotency-Key is needed.
 #[utoipa::path(post, path = "/lots/import", tag = "lots",
     params(("pool" = Option<String>, Query, description = "Pool code; default if left out"),
-        ("mode" = Option<String>, Query, description = "validate: only look; apply (if left out): receive"),
-        ("on_error" = Option<String>, Query,
+        ("mode" = Option<Mode>, Query, description = "validate: only look; apply (if left out): receive"),
+        ("on_error" = Option<OnError>, Query,
             description = "reject_all (if left out): nothing of the file is received if a row is bad; skip_bad_rows"),
         ("create_skus" = Option<bool>, Query, description = "Register SKUs that the catalogue does not have")),
     request_body(content((String = "text/csv"), (ReceiveLot = "application/x-ndjson"))),
@@ -56,7 +56,9 @@ async fn import_lots(
     };
     let pool = app.find_pool(&code).await?;
     let pool = pool.ok_or_else(|| Problem::new(Code::UnknownPool, format!("There is no pool {code:?}.")))?;
-    let file = receive_file(&app, Options { pool, mode, on_error, create_skus }, reader, request).await?;
+    let file =
+        receive_file(&app, Options { pool, mode, on_error, create_skus, now: app.clock.local_now() }, reader, request)
+            .await?;
     let (app, client) = (Arc::clone(&app), caller.client);
     let tasks = app.tasks.clone();
     let account = detached(&tasks, async move {

@@ -8,7 +8,7 @@ use super::check::Checked;
 use super::{Mode, OnError};
 use crate::http::problem::{ErrorItem, Problem};
 
-/// What became of a file. Every row is received, repeated or rejected.
+/// What became of a file, or would. Every row is received, repeated or rejected, or left out because of another.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LotImport)]
 pub struct ImportView {
@@ -20,7 +20,7 @@ pub struct ImportView {
     on_error: OnError,
     /// Rows in the file.
     rows: u32,
-    /// Rows that became lots.
+    /// Rows that became lots, or would: none where a single bad row keeps the whole file out.
     received: u32,
     /// Rows whose source reference had been entered before; nothing was done for them.
     repeated: u32,
@@ -28,7 +28,7 @@ pub struct ImportView {
     differing: u32,
     /// Rows that break a rule.
     rejected: u32,
-    /// SKUs that were registered on the way.
+    /// SKUs that were registered on the way, or would be.
     created_skus: u64,
     /// Rules that are broken, over all rows.
     errors_total: u32,
@@ -59,6 +59,9 @@ impl ImportView {
         findings.total += tally.findings.total;
         findings.errors.append(&mut tally.findings.errors);
         findings.errors.truncate(super::MOST_ERRORS);
+        if findings.rejected > 0 && file.options.on_error == OnError::RejectAll {
+            (tally.received, tally.created_skus) = (0, 0);
+        }
         Self {
             pool: file.options.pool.code.clone(),
             mode: file.options.mode,

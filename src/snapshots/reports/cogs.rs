@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{Amount, By, Key, MOST_ROWS, Subject, expect_fit};
 use crate::catalog::{Catalogue, Pool};
 use crate::http::problem::Problem;
-use crate::http::table::Row;
+use crate::http::table::{Cell, Row};
 use crate::ids::PoolId;
 use crate::lots::view::money;
 
@@ -49,6 +49,14 @@ pub struct CogsRow {
     shortage_quantity: i64,
     /// Units of these that nobody knows a cost of.
     uncosted_quantity: i64,
+    /// Units that came back of a shipment and became lots of their own.
+    returned_quantity: i64,
+    /// Decimal; the cost that these lots came with.
+    returned_cost: String,
+    /// Final and provisional units, less those that came back.
+    net_quantity: i64,
+    /// Decimal; their cost.
+    net_cost: String,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -57,6 +65,7 @@ struct Sums {
     provisional: Amount,
     short: i64,
     uncosted: i64,
+    returned: Amount,
 }
 
 impl std::ops::AddAssign for Sums {
@@ -65,6 +74,7 @@ impl std::ops::AddAssign for Sums {
         self.provisional += other.provisional;
         self.short += other.short;
         self.uncosted += other.uncosted;
+        self.returned += other.returned;
     }
 }
 
@@ -78,6 +88,10 @@ impl CogsRow {
             provisional_cost: money(sums.provisional.value),
             shortage_quantity: sums.short,
             uncosted_quantity: sums.uncosted,
+            returned_quantity: sums.returned.units,
+            returned_cost: money(sums.returned.value),
+            net_quantity: sums.certain.units + sums.provisional.units - sums.returned.units,
+            net_cost: money(sums.certain.value + sums.provisional.value - sums.returned.value),
         }
     }
 }
@@ -97,17 +111,25 @@ impl Row for CogsRow {
         "provisional_cost",
         "shortage_quantity",
         "uncosted_quantity",
+        "returned_quantity",
+        "returned_cost",
+        "net_quantity",
+        "net_cost",
     ];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let mut cells = self.key.cells();
         cells.extend([
-            self.final_quantity.to_string(),
-            self.final_cost.clone(),
-            self.provisional_quantity.to_string(),
-            self.provisional_cost.clone(),
-            self.shortage_quantity.to_string(),
-            self.uncosted_quantity.to_string(),
+            Cell::value(Some(self.final_quantity)),
+            Cell::value(Some(&self.final_cost)),
+            Cell::value(Some(self.provisional_quantity)),
+            Cell::value(Some(&self.provisional_cost)),
+            Cell::value(Some(self.shortage_quantity)),
+            Cell::value(Some(self.uncosted_quantity)),
+            Cell::value(Some(self.returned_quantity)),
+            Cell::value(Some(&self.returned_cost)),
+            Cell::value(Some(self.net_quantity)),
+            Cell::value(Some(&self.net_cost)),
         ]);
         cells
     }
@@ -139,7 +161,9 @@ pub(super) async fn report(
     Ok(CogsReport { from, to, by, data: rows.into_iter().map(CogsRow::of).collect(), totals })
 }
 
-/// Movements that are cost of goods: what days and settlements took, what voids gave back, and corrections of either.
+/// Movements that are cost of goods: what days and settlements took, what voids gave back, corrections of either and of
+/// what was sold at another cost than it turned out to have; and lots that came back of a shipment. What somebody brings
+/// that no shipment is known of is a gain of stock.
 async fn list_moved(
     db: &PgPool,
     pool: PoolId,
@@ -153,15 +177,20 @@ async fn list_moved(
             CASE WHEN $4::text IN ('sku', 'class', 'lot') THEN l.sku_id END AS sku_id,
             CASE WHEN $4 = 'lot' THEN l.lot_id END AS lot_id, CASE WHEN $4 = 'lot' THEN l.lot_code END AS lot_code,
             CASE WHEN $4 = 'day' THEN t.business_date END AS date, l.currency, l.cost_provisional,
+            t.row_source = 'return' AS "returned!",
             -sum(t.quantity_delta)::bigint AS "units!", -sum(t.value_delta) AS "value!"
         FROM lot_transactions AS t
         JOIN lots AS l ON l.pool_id = $1 AND l.lot_id = t.lot_id
         WHERE t.pool_id = $1 AND t.business_date BETWEEN $2 AND $3
             AND (
                 t.row_source IN ('snapshot_depletion', 'shortage_settlement', 'void')
-                OR (t.row_source = 'correction' AND t.shipment_id IS NOT NULL)
+                OR (t.row_source = 'correction' AND (t.shipment_id IS NOT NULL OR t.source_ref_id IS NOT NULL))
+                OR (t.row_source = 'return' AND EXISTS (
+                    SELECT FROM return_lots AS r
+                    WHERE r.pool_id = $1 AND r.lot_id = t.lot_id AND r.shipment_id IS NOT NULL
+                ))
             )
-        GROUP BY 1, 2, 3, 4, 5, 6
+        GROUP BY 1, 2, 3, 4, 5, 6, 7
         LIMIT $5
         "#,
         pool.0,
@@ -172,12 +201,10 @@ async fn list_moved(
     )
     .fetch_all(db)
     .await?;
-    let sums = |provisional: bool, amount: Amount| {
-        if provisional {
-            Sums { provisional: amount, ..Sums::default() }
-        } else {
-            Sums { certain: amount, ..Sums::default() }
-        }
+    let sums = |provisional: bool, returned: bool, amount: Amount| match (returned, provisional) {
+        (true, _) => Sums { returned: Amount { units: -amount.units, value: -amount.value }, ..Sums::default() },
+        (false, true) => Sums { provisional: amount, ..Sums::default() },
+        (false, false) => Sums { certain: amount, ..Sums::default() },
     };
     let moved = rows.into_iter().map(|row| {
         let subject = Subject {
@@ -187,7 +214,7 @@ async fn list_moved(
             date: row.date,
             currency: Some(row.currency),
         };
-        (subject, sums(row.cost_provisional, Amount { units: row.units, value: row.value }))
+        (subject, sums(row.cost_provisional, row.returned, Amount { units: row.units, value: row.value }))
     });
     Ok(moved.collect())
 }

@@ -21,13 +21,13 @@ use utoipa_axum::routes;
 
 use self::cogs::CogsReport;
 use self::valuation::ValuationReport;
-use super::routes::{LAST_DATE, read_date};
+use super::routes::LAST_DATE;
 use crate::app::{App, AppState};
 use crate::catalog::{Catalogue, Pool};
 use crate::http::auth::{Caller, scope};
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
-use crate::http::table::Format;
+use crate::http::table::{Cell, Format};
 use crate::ids::{LotId, SkuId};
 
 mod cogs;
@@ -130,11 +130,11 @@ impl Key {
         }
     }
 
-    fn cells(&self) -> Vec<String> {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let date = self.date.map(|date| date.to_string()).unwrap_or_default();
-        let Self { pool, class, sku, lot, lot_code, currency, .. } = self;
-        vec![text(pool), text(class), text(sku), text(lot), text(lot_code), date, text(currency)]
+    fn cells(&self) -> Vec<Cell> {
+        let Self { pool, class, sku, lot, lot_code, date, currency } = self;
+        let [pool, class, sku, lot, lot_code, currency] =
+            [pool, class, sku, lot, lot_code, currency].map(|text| Cell::text(text.as_deref()));
+        vec![pool, class, sku, lot, lot_code, Cell::value(*date), currency]
     }
 }
 
@@ -174,17 +174,20 @@ fn expect_fit(rows: usize) -> Result<(), Problem> {
     Err(Problem::listing(vec![ErrorItem::of("by", detail)]))
 }
 
-/// Cost of goods sold in a period, by the business date on which units were taken from lots.
+/// Cost of goods sold in a period, by the business date on which units were taken from lots, or came back.
 ///
 /// Final: taken from lots whose cost is known. Provisional: from lots whose cost is an estimate, and shipped units that
 /// no lot covers yet, at the newest known cost of their SKU in the pool; units of which none is known are counted
-/// without a cost.
+/// without a cost. Returned: came back of a shipment, at the cost they carry. Net: final and provisional, less returned.
+///
+/// Over all days, what lots cost when they were received and what revaluations added, less what was written off, is the
+/// net cost and what is on hand worth.
 #[utoipa::path(get, path = "/reports/cogs", tag = "reports",
     params(("from" = String, Query, description = "First business date, YYYY-MM-DD"),
         ("to" = String, Query, description = "Last business date, YYYY-MM-DD"),
         ("pool" = Option<String>, Query, description = "Pool code; all pools if left out"),
         ("by" = Option<By>, Query, description = "One row for each; sku if left out"),
-        ("format" = Option<String>, Query, description = "json or csv; otherwise as Accept says")),
+        ("format" = Option<Format>, Query, description = "Otherwise as Accept says")),
     responses((status = 200, description = "The report",
         content((CogsReport = "application/json"), (String = "text/csv")))))]
 async fn get_cogs_report(
@@ -199,7 +202,7 @@ async fn get_cogs_report(
     let by = By::take(&mut query, &By::ALL).unwrap_or(By::Sku);
     let [from, to] = ["from", "to"].map(|name| {
         let given = query.has(name);
-        let date = read_date(&mut query, name);
+        let date = query.date(name);
         if !given {
             query.refuse(name, "is required");
         }
@@ -221,7 +224,7 @@ async fn get_cogs_report(
     params(("as_of" = Option<String>, Query, description = "Business date, YYYY-MM-DD; now if left out"),
         ("pool" = Option<String>, Query, description = "Pool code; all pools if left out"),
         ("by" = Option<By>, Query, description = "One row for each sku, class, pool or lot; sku if left out"),
-        ("format" = Option<String>, Query, description = "json or csv; otherwise as Accept says")),
+        ("format" = Option<Format>, Query, description = "Otherwise as Accept says")),
     responses((status = 200, description = "The report",
         content((ValuationReport = "application/json"), (String = "text/csv")))))]
 async fn get_valuation_report(
@@ -234,7 +237,7 @@ async fn get_valuation_report(
     let format = Format::take(&mut query, &headers);
     let pools = take_pools(&catalogue, &mut query);
     let by = By::take(&mut query, &[By::Sku, By::Class, By::Pool, By::Lot]).unwrap_or(By::Sku);
-    let as_of = read_date(&mut query, "as_of");
+    let as_of = query.date("as_of");
     query.finish()?;
     let report = valuation::report(&app.db, &catalogue, &pools, by, as_of).await?;
     Ok(format.respond(&report, |report| &report.data))

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{Amount, By, Key, LAST_DATE, MOST_ROWS, Subject, expect_fit};
 use crate::catalog::{Catalogue, Pool};
 use crate::http::problem::Problem;
-use crate::http::table::Row;
+use crate::http::table::{Cell, Row};
 use crate::ids::PoolId;
 use crate::lots::view::money;
 
@@ -84,13 +84,13 @@ impl Row for ValuationRow {
         "provisional_value",
     ];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let mut cells = self.key.cells();
         cells.extend([
-            self.remaining_quantity.to_string(),
-            self.value.clone(),
-            self.provisional_quantity.to_string(),
-            self.provisional_value.clone(),
+            Cell::value(Some(self.remaining_quantity)),
+            Cell::value(Some(&self.value)),
+            Cell::value(Some(self.provisional_quantity)),
+            Cell::value(Some(&self.provisional_value)),
         ]);
         cells
     }

@@ -161,6 +161,18 @@ WHERE pool_id = :pool AND variants IS NOT NULL;
 -- variants_match_recipes
 UPDATE reservations SET variants = jsonb_set(variants, '{1,parts}', '[{"line": 1, "unit_quantity": 1}]')
 WHERE pool_id = :pool AND variants IS NOT NULL;
+-- lot_values_add_up
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
+SELECT pool_id, lot_id, 2, 'correction', 'revaluation', 0, 10, 1, 'x', 1, now(), 0, current_date, -5
+FROM lots WHERE pool_id = :pool AND source_ref = 'po-1';
+-- lot_values_add_up
+INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
+    recorded_at, quarantined_delta, business_date, value_delta)
+SELECT pool_id, lot_id, seq, row_source, moved.source_ref, 0, 10, 1, 'x', 1, now(), 0, current_date, value
+FROM lots, (VALUES (2, 'revaluation', NULL, 4), (3, 'correction', 'revaluation', -3), (4, 'correction', NULL, -1))
+    AS moved (seq, row_source, source_ref, value)
+WHERE pool_id = :pool AND lots.source_ref = 'po-1';
 -- lots_deplete_once_a_day, depletions_match_days, depletions_match_lots
 INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after, unit_cost, reason, client_id,
     recorded_at, quarantined_delta, business_date, value_delta)

@@ -2,6 +2,7 @@
 
 use chrono::Days;
 use serde_json::{Value, json};
+use sqlx::Executor;
 
 use super::{close, depletions_of, lot, plant_two_days, shipped, totals};
 use crate::support::TestApp;
@@ -46,10 +47,14 @@ async fn a_day_takes_what_left_by_its_end_from_the_oldest_lots_and_is_closed_for
     let day = app.client.get("/snapshots/default/2025-03-05?sku=SKU-103").await.expect(200);
     assert_eq!(day.at("/totals"), first.at("/totals"));
     assert_eq!(day.quantities("/skus/data/0", ["shipped", "depleted", "shortage"]), [99, 40, 59]);
+    // {"v": 1, "c": "-9999-01-01"}: nothing that a list has answered.
+    let forged = "/snapshots?cursor=eyJ2IjoxLCJjIjoiLTk5OTktMDEtMDEifQ";
+    assert_eq!(app.client.get(forged).await.refused(400, "invalid_parameter").broken(), ["cursor"]);
     let page = app.client.get("/snapshots/default/2025-03-05?limit=3").await.expect(200);
     let rest = format!("/snapshots/default/2025-03-05?cursor={}", page.at("/skus/next_cursor").as_str().unwrap());
     assert_eq!(app.client.get(&rest).await.expect(200).at("/skus/data/0/sku"), "SKU-104");
-    for path in ["default/2025-03-08", "default/2025-3-5", "default/x", "mars/2025-03-05"] {
+    let odd = ["default/-9999-01-01", "default/+99999-01-01", "default/9999-12-31"];
+    for path in ["default/2025-03-08", "default/2025-3-5", "default/x", "mars/2025-03-05"].into_iter().chain(odd) {
         app.client.get(&format!("/snapshots/{path}")).await.refused(404, "snapshot_not_found");
     }
     app.stop().await;
@@ -82,6 +87,12 @@ async fn days_close_in_order_and_not_before_they_end() {
     ask(today, false).await.refused(422, "day_not_over");
     ask(today, true).await.expect(201);
     ask(today, false).await.expect(200);
+    // Nothing can have left on a day that has not begun.
+    for date in [tomorrow, tomorrow + Days::new(1)] {
+        let refused = ask(date, true).await.refused(422, "day_not_over");
+        assert_eq!(refused.broken(), ["/date"]);
+        assert!(refused.at("/detail").as_str().unwrap().contains("has not begun"), "{refused:?}");
+    }
     let broken = app.client.post("/snapshots", &json!({"pool": "mars", "close_early": 1})).await.expect(422);
     assert_eq!(broken.broken(), ["/close_early", "/date", "/pool"]);
     // No key is needed: the day is the key.
@@ -178,5 +189,30 @@ async fn what_no_lot_covers_is_open_until_one_does_and_is_settled_in_the_open() 
     // Nothing new: the day after finds nothing to settle.
     assert_eq!(totals(&close(&app.client, "2025-03-07").await.expect(201)), [0; 5]);
     goods.expect_agreement().await;
+    app.stop().await;
+}
+
+/// As many closed days as there are, of one SKU.
+const LONG_AGO: &str = "
+    INSERT INTO snapshots
+    SELECT 1, day::date, CASE WHEN n > 1 THEN day::date - 1 END, day AT TIME ZONE 'UTC', (day + interval '1 day')
+        AT TIME ZONE 'UTC', 'UTC', 'closed', 0, now(), now()
+    FROM generate_series(timestamp '2012-01-01', timestamp '2022-01-08', interval '1 day')
+        WITH ORDINALITY AS d (day, n);
+    INSERT INTO snapshot_skus
+    SELECT 1, 101, snapshot_date, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, now() FROM snapshots";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_whole_or_refused() {
+    let app = TestApp::start().await;
+    let goods = Goods::of(&app.db);
+    goods.sku(101, "standard").await;
+    goods.owner.execute(sqlx::raw_sql(LONG_AGO)).await.unwrap();
+    let refused = app.client.get("/stock/SKU-101/history").await.refused(400, "invalid_parameter");
+    assert_eq!(refused.broken(), ["from"]);
+    let whole = app.client.get("/stock/SKU-101/history?from=2012-01-02").await.expect(200);
+    let days = whole.at("/data");
+    let days = days.as_array().unwrap();
+    assert_eq!((days.len(), &days[0]["date"], &days[3659]["date"]), (3660, &json!("2012-01-02"), &json!("2022-01-08")));
     app.stop().await;
 }

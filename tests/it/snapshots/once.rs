@@ -2,18 +2,21 @@
 
 use sqlx::Executor;
 
-use super::{close, plant_two_days};
+use super::{close, plant_settling_day, plant_two_days};
 use crate::support::TestApp;
 use crate::support::app::settings;
 use crate::support::goods::{Goods, POOL};
 use crate::support::race::{Call, count, race};
 
-/// What one undisturbed close of both days leaves behind.
-pub(super) async fn undisturbed() -> Vec<String> {
+/// What one undisturbed close of so many days leaves behind: two, or the one that settles, too.
+pub(super) async fn undisturbed(days: usize) -> Vec<String> {
     let app = TestApp::start().await;
     let goods = Goods::of(&app.db);
     plant_two_days(&goods).await;
-    for date in ["2025-03-05", "2025-03-06"] {
+    for (number, date) in ["2025-03-05", "2025-03-06", "2025-03-07"].into_iter().enumerate().take(days) {
+        if number == 2 {
+            plant_settling_day(&goods).await;
+        }
         close(&app.client, date).await.expect(201);
     }
     let rows = goods.dump().await;
@@ -39,7 +42,7 @@ async fn instances_that_close_a_day_at_once_leave_what_one_would() {
         assert!(answers.iter().all(|answer| answer.bytes == answers[0].bytes), "{answers:#?}");
     }
     goods.expect_agreement().await;
-    assert_eq!(goods.dump().await, undisturbed().await);
+    assert_eq!(goods.dump().await, undisturbed(2).await);
     other.stop().await;
     app.stop().await;
 }
@@ -70,15 +73,17 @@ async fn depleting_the_same_lots_again_is_refused_by_the_indexes_and_by_nothing_
 
     // Either index alone is enough: the line was depleted, and the lot was depleted for this day.
     let (line, lot) = ("depletions_pkey", "lot_transactions_one_depletion_per_day");
-    close(&app.client, "2025-03-05").await.refused(500, "internal");
+    let refused = close(&app.client, "2025-03-05").await.refused(409, "depleted_before");
+    assert_eq!(refused.at("/retryable"), false);
+    assert!(refused.at("/detail").as_str().unwrap().contains("holdfast repair diagnose"), "{refused:?}");
     goods.owner.execute("ALTER TABLE depletions DROP CONSTRAINT depletions_pkey").await.unwrap();
-    close(&app.client, "2025-03-05").await.refused(500, "internal");
+    close(&app.client, "2025-03-05").await.refused(409, "depleted_before");
     assert_eq!(goods.remaining(1011).await, left, "{line} is gone, {lot} holds");
     let put_back =
         "ALTER TABLE depletions ADD CONSTRAINT depletions_pkey PRIMARY KEY (pool_id, shipment_id, line_ref, n)";
     goods.owner.execute(put_back).await.unwrap();
     goods.owner.execute("DROP INDEX lot_transactions_one_depletion_per_day").await.unwrap();
-    close(&app.client, "2025-03-05").await.refused(500, "internal");
+    close(&app.client, "2025-03-05").await.refused(409, "depleted_before");
     assert_eq!(goods.remaining(1011).await, left, "{lot} is gone, {line} holds");
 
     // Without both, the retry takes the same shipments from the lots a second time and says that all is well.

@@ -29,6 +29,33 @@ async fn the_document_is_openapi_3_1_and_every_reference_in_it_leads_somewhere()
     app.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_takes_a_few_words_lists_them() {
+    let app = TestApp::start().await;
+    let document = app.client.get("/openapi.json").await.expect(200).json();
+    let mut seen = 0;
+    for operation in operations(&app).await {
+        for parameter in operation.object["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            let of_lots = operation.template == "/lots" && ["status", "origin"].contains(&name);
+            if !of_lots && !["format", "mode", "on_error", "by"].contains(&name) {
+                continue;
+            }
+            seen += 1;
+            let schema = &parameter["schema"];
+            let either = schema["oneOf"].as_array().into_iter().flatten().chain([schema]);
+            let words = either.filter_map(|one| match one["$ref"].as_str() {
+                Some(reference) => document.pointer(&reference[1..])?.get("enum"),
+                None => one.get("enum"),
+            });
+            let place = format!("{} {} {name}", operation.method, operation.template);
+            assert!(words.flat_map(|words| words.as_array().unwrap()).count() > 1, "{place}: {parameter}");
+        }
+    }
+    assert!(seen >= 10, "{seen} were looked at");
+    app.finish().await;
+}
+
 fn collect_references(value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {

@@ -30,6 +30,34 @@ async fn an_unknown_parameter_is_refused_by_every_operation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_nobody_writes_is_refused_wherever_one_is_asked_for() {
+    let app = TestApp::start().await;
+    app.stock("TEA", 1).await;
+    let mut dates = 0;
+    for operation in operations(&app).await.iter().filter(|one| one.method == Method::GET && !one.is_open) {
+        let parameters = operation.object["parameters"].as_array().cloned().unwrap_or_default();
+        for name in parameters.iter().filter(|one| one["in"] == "query").map(|one| one["name"].as_str().unwrap()) {
+            let path = &operation.path;
+            let is_date = name.ends_with("_date")
+                || ["from", "to", "as_of", "received_from", "received_to", "expiring_before"].contains(&name);
+            for value in ["-9999-01-01", "%2B99999-01-01", "2026-1-5", "2026-02-30"] {
+                let answer = app.client.get(&format!("{path}?{name}={value}")).await;
+                assert!(answer.status.as_u16() < 500, "{path}?{name}={value}: {answer:?}");
+                if is_date {
+                    dates += 1;
+                    assert!(
+                        answer.refused(400, "invalid_parameter").broken().contains(&name.to_owned()),
+                        "{path} {name}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(dates >= 40, "{dates} were tried");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_odd_body_is_refused_alike_by_every_operation_that_takes_one() {
     let app = TestApp::start().await;
     app.stock("TEA", 1).await;

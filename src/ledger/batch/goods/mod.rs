@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use crate::ids::PoolId;
 
+pub(super) mod costs;
 pub(super) mod lots;
 pub(in crate::ledger) mod open;
 pub(super) mod returns;
@@ -45,5 +46,15 @@ pub(in crate::ledger) async fn find_still_open(
         skus,
     )
     .fetch_all(conn)
+    .await
+}
+
+/// The day that is being closed. It stays open for as long as the transaction is.
+pub(super) async fn lock_closing(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<NaiveDate>> {
+    sqlx::query_scalar!(
+        "SELECT snapshot_date FROM snapshots WHERE pool_id = $1 AND status = 'closing' FOR SHARE",
+        pool.0,
+    )
+    .fetch_optional(conn)
     .await
 }

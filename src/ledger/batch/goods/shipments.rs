@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::costs::find_corrected;
 use crate::ids::{ClientId, PoolId, ReservationId, ShipmentId, SkuId};
 use crate::ledger::entry::LineRef;
 use crate::ledger::goods::{LineDepletion, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord};
@@ -300,7 +301,7 @@ async fn find_depletions(
         SELECT d.*
         FROM unnest($2::uuid[]) AS u (shipment_id)
         CROSS JOIN LATERAL (
-            SELECT shipment_id, line_ref, n, lot_id, quantity, unit_cost
+            SELECT shipment_id, line_ref, n, lot_id, quantity, unit_cost, recorded_at
             FROM depletions
             WHERE pool_id = $1 AND shipment_id = u.shipment_id
             ORDER BY line_ref, n
@@ -309,12 +310,19 @@ async fn find_depletions(
         pool.0,
         ids,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let mut lots: Vec<Uuid> = rows.iter().map(|row| row.lot_id).collect();
+    lots.sort_unstable();
+    lots.dedup();
+    // Nobody gives a lot another cost now: its balance row is locked.
+    let corrected = if lots.is_empty() { HashMap::new() } else { find_corrected(conn, pool, &lots).await? };
     let mut found: BTreeMap<ShipmentLineRef, Vec<LineDepletion>> = BTreeMap::new();
     for row in rows {
         let line = ShipmentLineRef { shipment: row.shipment_id, line_ref: row.line_ref };
-        let depletion = LineDepletion { n: row.n, lot: row.lot_id, quantity: row.quantity, unit_cost: row.unit_cost };
+        let since = corrected.get(&row.lot_id).filter(|(recorded_at, _)| *recorded_at >= row.recorded_at);
+        let unit_cost = since.map_or(row.unit_cost, |(_, unit_cost)| *unit_cost);
+        let depletion = LineDepletion { n: row.n, lot: row.lot_id, quantity: row.quantity, unit_cost };
         found.entry(line).or_default().push(depletion);
     }
     Ok(found)
