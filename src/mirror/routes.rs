@@ -47,5 +47,5 @@ async fn list_mirror_findings(
     let source = query.read("source", "shopify or recharge", Source::parse);
     query.finish()?;
     let found = view::find_findings(&app.db, source, after.as_ref(), limit + 1).await?;
-    Ok(axum::Json(Page::of(found, limit, |one| After(one.source.clone(), one.order_id))))
+    Ok(axum::Json(Page::of(found, limit, |one| After(one.source.clone(), one.order_id.parse().unwrap_or(i64::MAX)))))
 }

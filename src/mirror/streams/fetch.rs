@@ -9,7 +9,7 @@ use crate::mirror::store::seen::Kind;
 use crate::mirror::upstream::UpstreamError;
 
 /// Unreadable entities of one question after which it is the API that has changed, not an entity that is odd.
-const MOST_UNREADABLE: usize = 5;
+pub const MOST_UNREADABLE: usize = 5;
 
 /// Entities as they were when they were asked for.
 #[derive(Debug)]
@@ -30,13 +30,42 @@ impl Fetched {
     pub fn nothing(asked_at: DateTime<Utc>) -> Self {
         Self { copies: Vec::new(), gone: Vec::new(), asked_at, unreadable: Vec::new() }
     }
+
+    /// Where nothing at all was answered, and what was asked for last alone took too long: that is the upstream, not the
+    /// entity.
+    fn unless_out_of_reach(self) -> Result<Self, UpstreamError> {
+        let answered = !self.copies.is_empty() || !self.gone.is_empty();
+        match self.unreadable.iter().find(|(_, error)| error.is_too_heavy()) {
+            Some((_, error)) if !answered => Err(error.clone()),
+            _ => Ok(self),
+        }
+    }
+
+    /// The same, unless more than a few cannot be read: then it is the API that has changed.
+    ///
+    /// # Errors
+    /// What was said of the last of them.
+    pub fn unless_changed(self) -> Result<Self, UpstreamError> {
+        match self.unreadable.last() {
+            Some((_, error)) if self.unreadable.len() > MOST_UNREADABLE => Err(error.clone()),
+            _ => Ok(self),
+        }
+    }
 }
 
-/// Fetches products or orders by id. Where the answer cannot be read, halves are asked for until it is known what of.
+/// Fetches products or orders by id. Where the answer cannot be read, or is more than the shop manages at once, halves are
+/// asked for until it is known what of. After `most` that cannot be read, what was not asked for yet is told as
+/// unreadable, too, so that nobody asks for ever.
 ///
 /// # Errors
-/// What the upstream said; also if more than a few cannot be read.
-pub async fn by_id(shopify: &Shopify, clock: &Clock, kind: Kind, ids: &[i64]) -> Result<Fetched, UpstreamError> {
+/// What the upstream said, where it is not about one of them.
+pub async fn by_id(
+    shopify: &Shopify,
+    clock: &Clock,
+    kind: Kind,
+    ids: &[i64],
+    most: usize,
+) -> Result<Fetched, UpstreamError> {
     let mut fetched = Fetched::nothing(clock.local_now());
     let mut parts = vec![ids.to_vec()];
     while let Some(part) = parts.pop() {
@@ -48,22 +77,28 @@ pub async fn by_id(shopify: &Shopify, clock: &Clock, kind: Kind, ids: &[i64]) ->
                 fetched.copies.push(copies);
                 fetched.gone.append(&mut gone);
             }
-            Err(error) if !is_about_an_entity(&error) => return Err(error),
-            Err(error) => match part[..] {
-                [id] if fetched.unreadable.len() < MOST_UNREADABLE => fetched.unreadable.push((id, error)),
-                [_] => return Err(error),
-                _ => {
+            Err(error) if !is_about_an_entity(&error) && !error.is_too_heavy() => return Err(error),
+            Err(error) => {
+                if let [id] = part[..] {
+                    fetched.unreadable.push((id, error));
+                } else {
                     let (left, right) = part.split_at(part.len() / 2);
                     parts.extend([right.to_vec(), left.to_vec()]);
                 }
-            },
+            }
+        }
+        if fetched.unreadable.len() >= most
+            && let Some((_, error)) = fetched.unreadable.last().cloned()
+        {
+            let rest = std::mem::take(&mut parts).into_iter().flatten();
+            fetched.unreadable.extend(rest.map(|id| (id, error.clone())));
         }
     }
-    Ok(fetched)
+    fetched.unless_out_of_reach()
 }
 
 /// Whether the others of the same question could be read without it.
-fn is_about_an_entity(error: &UpstreamError) -> bool {
+pub(crate) fn is_about_an_entity(error: &UpstreamError) -> bool {
     matches!(
         error,
         UpstreamError::Malformed { .. }
