@@ -31,16 +31,6 @@ impl Fetched {
         Self { copies: Vec::new(), gone: Vec::new(), asked_at, unreadable: Vec::new() }
     }
 
-    /// Where nothing at all was answered, and what was asked for last alone took too long: that is the upstream, not the
-    /// entity.
-    fn unless_out_of_reach(self) -> Result<Self, UpstreamError> {
-        let answered = !self.copies.is_empty() || !self.gone.is_empty();
-        match self.unreadable.iter().find(|(_, error)| error.is_too_heavy()) {
-            Some((_, error)) if !answered => Err(error.clone()),
-            _ => Ok(self),
-        }
-    }
-
     /// The same, unless more than a few cannot be read: then it is the API that has changed.
     ///
     /// # Errors
@@ -68,6 +58,7 @@ pub async fn by_id(
 ) -> Result<Fetched, UpstreamError> {
     let mut fetched = Fetched::nothing(clock.local_now());
     let mut parts = vec![ids.to_vec()];
+    let mut answers = false;
     while let Some(part) = parts.pop() {
         if part.is_empty() {
             continue;
@@ -76,10 +67,16 @@ pub async fn by_id(
             Ok((copies, mut gone)) => {
                 fetched.copies.push(copies);
                 fetched.gone.append(&mut gone);
+                answers = true;
             }
             Err(error) if !is_about_an_entity(&error) && !error.is_too_heavy() => return Err(error),
             Err(error) => {
                 if let [id] = part[..] {
+                    // One alone is too much: then it is the shop that is out of reach, unless it answers something small.
+                    if error.is_too_heavy() && !answers {
+                        shopify.scopes().await.map_err(|_| error.clone())?;
+                        answers = true;
+                    }
                     fetched.unreadable.push((id, error));
                 } else {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -94,7 +91,7 @@ pub async fn by_id(
             fetched.unreadable.extend(rest.map(|id| (id, error.clone())));
         }
     }
-    fetched.unless_out_of_reach()
+    Ok(fetched)
 }
 
 /// Whether the others of the same question could be read without it.

@@ -24,7 +24,7 @@
 //! An entity that cannot be read (a new shape, a list that is longer than can be asked for) must neither stop the stream
 //! nor be dropped in silence: it is left out, told in the stream's `last_error`, counted, and comes up again at every
 //! reconciliation. Many on one page are taken for a change of the API, and stop the stream. A question that is more than the
-//! upstream manages is asked in halves; that is an outage only where nothing at all is answered.
+//! upstream manages is asked in halves; it is an outage only where not even something small is answered.
 
 use std::sync::Arc;
 

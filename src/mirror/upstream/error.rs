@@ -144,7 +144,7 @@ impl UpstreamError {
     pub fn is_too_heavy(&self) -> bool {
         match self {
             Self::Exhausted { last, .. } | Self::Deadline { last, .. } => {
-                matches!(last, Cause::Status(504) | Cause::TimedOut) || *last == Cause::Code("TIMEOUT".to_owned())
+                *last == Cause::Status(504) || *last == Cause::Code("TIMEOUT".to_owned())
             }
             Self::Refused { code, .. } => code.starts_with("MAX_COST_EXCEEDED"),
             _ => false,

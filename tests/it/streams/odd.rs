@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use holdfast::demo::standin::{Fault, NewOrder, StandIn};
 use holdfast::mirror::settings::ShopifyAccess;
+use holdfast::mirror::streams::poll;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::same::assert_same;
 use super::{open_shop, open_subscriptions, start, start_with, stream, work};
@@ -15,6 +17,11 @@ use crate::support::copies::plant;
 async fn count(app: &TestApp, table: &'static str) -> i64 {
     let sql = format!("SELECT count(*) FROM mirror.{table} WHERE deleted_at IS NULL");
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&app.db.owner()).await.unwrap()
+}
+
+/// Up to when every change of an order is copied.
+async fn walked_to(app: &TestApp) -> DateTime<Utc> {
+    stream(app, "shopify", "orders").await["watermark"].as_str().unwrap().parse().unwrap()
 }
 
 /// Orders of one unit of one product.
@@ -92,6 +99,30 @@ async fn what_is_too_much_for_one_question_is_asked_for_in_parts() {
     let told = stream["last_error"].as_str().unwrap_or_default();
     assert!(told.contains(&format!("{} cannot be read", orders.iter().min().unwrap())), "{stream:#}");
     assert_eq!(stream["phase"], "incremental");
+
+    // One alone, of a shop that answers something small: it is passed over, and found again by the comparison.
+    app.advance(3600);
+    work(&app).await;
+    let before = walked_to(&app).await;
+    standin.change(|world| world.close(orders[7]).unwrap());
+    standin.script_faults_of("OrdersByIds", &[Some(Fault::Status(504)); 5]);
+    app.advance(60);
+    work(&app).await;
+    assert!(walked_to(&app).await > before, "it keeps the stream");
+    app.advance(TimeDelta::hours(25).num_seconds());
+    work(&app).await;
+    assert_same(&standin, &app).await;
+    // One alone, of a shop that answers nothing: that is an outage, and nothing is passed over.
+    let before = walked_to(&app).await;
+    standin.change(|world| world.close(orders[6]).unwrap());
+    standin.script_faults_of("OrdersByIds", &[Some(Fault::Status(504)); 5]);
+    standin.script_faults_of("Scopes", &[Some(Fault::Status(504)); 5]);
+    app.advance(60);
+    poll::run(&app.app, &CancellationToken::new()).await;
+    assert_eq!(walked_to(&app).await, before);
+    app.advance(60);
+    work(&app).await;
+    assert_same(&standin, &app).await;
     app.finish().await;
     standin.stop().await;
 }
