@@ -10,13 +10,15 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::Database;
-use crate::app::{self, Running};
+use crate::app::{self, App, Running};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db;
 use crate::lifecycle::ShutdownSignals;
 use crate::mirror::demand::apply;
-use crate::mirror::streams::{Stream, Tally, Walked, backfill};
+use crate::mirror::streams::walk::Progress;
+use crate::mirror::streams::{Stream, Tally, backfill};
+use crate::mirror::view;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -28,11 +30,17 @@ pub(super) enum MirrorCommand {
         /// Begin again from the beginning: whatever changed since it was copied is fetched anew.
         #[arg(long)]
         again: bool,
+
+        /// Begin again and fetch everything anew, also what says that it has not changed; what does not differ is not
+        /// written.
+        #[arg(long)]
+        refetch: bool,
     },
 }
 
 pub(super) async fn run(config: &Config, command: MirrorCommand) -> anyhow::Result<()> {
-    let MirrorCommand::Backfill { again } = command;
+    let MirrorCommand::Backfill { again, refetch } = command;
+    let again = (again || refetch).then_some(Again { refetch });
     let mirror = config.mirror.settings()?;
     ensure!(mirror.is_on(), "there is nothing to copy from: set HOLDFAST_SHOPIFY_SHOP or HOLDFAST_RECHARGE_TOKEN");
     let mut signals = ShutdownSignals::install()?;
@@ -52,6 +60,15 @@ pub(super) async fn run(config: &Config, command: MirrorCommand) -> anyhow::Resu
     copied
 }
 
+/// That everything is copied from the beginning.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    refetch: bool,
+}
+
+/// Parts of a bar where nothing can be counted: tenths of a percent of the time that is walked through.
+const PARTS: f64 = 1000.0;
+
 /// Bars, one for each stream that has shown something.
 struct Bars {
     all: MultiProgress,
@@ -63,35 +80,49 @@ impl Bars {
         Self { all: MultiProgress::new(), streams: Mutex::new(HashMap::new()) }
     }
 
-    fn bar(&self, name: String, length: Option<u64>) -> ProgressBar {
-        let template = match length {
-            Some(_) => "{prefix:24} {bar:40} {pos}/{len} {msg}",
-            None => "{prefix:24} {spinner} {pos} {msg}",
-        };
+    fn bar(&self, name: String, template: &str) -> ProgressBar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        self.all.add(bar.with_style(style).with_prefix(name))
+        self.all.add(ProgressBar::new_spinner().with_style(style).with_prefix(name))
     }
 
-    fn tell(&self, stream: Stream, page: Walked) {
+    /// Where the upstream counts, objects of so many; else the part of the time that is walked through; else objects.
+    fn tell(&self, stream: Stream, progress: Progress) {
         let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let name = format!("{} {}", stream.source(), stream.name());
-        let bar = streams.entry(stream).or_insert_with(|| self.bar(name, None));
-        bar.inc(u64::try_from(page.seen).unwrap_or(0));
+        let template = match (progress.expected, progress.share) {
+            (Some(_), _) => "{prefix:24} {bar:40} {pos}/{len}",
+            (None, Some(_)) => "{prefix:24} {bar:40} {percent} % of the time, {msg} seen",
+            (None, None) => "{prefix:24} {spinner} {msg} seen",
+        };
+        let bar = streams.entry(stream).or_insert_with(|| self.bar(stream.to_string(), template));
+        if let Some((position, length)) = measure(progress) {
+            bar.set_length(length);
+            bar.set_position(position);
+        }
+        bar.set_message(progress.seen.to_string());
         bar.tick();
     }
 }
 
-async fn copy(running: &Running, again: bool, signals: &mut ShutdownSignals) -> anyhow::Result<()> {
+/// How far, of how much. What was not there yet when it was counted is seen all the same.
+fn measure(progress: Progress) -> Option<(u64, u64)> {
+    let whole = |count: i64| u64::try_from(count).unwrap_or(0);
+    if let Some(expected) = progress.expected {
+        return Some((whole(progress.seen), whole(expected.max(progress.seen))));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+    progress.share.map(|share| ((share.clamp(0.0, 1.0) * PARTS) as u64, PARTS as u64))
+}
+
+async fn copy(running: &Running, again: Option<Again>, signals: &mut ShutdownSignals) -> anyhow::Result<()> {
     let app = &running.app;
-    if again {
-        backfill::begin_again(app).await.context("cannot begin again")?;
+    if let Some(Again { refetch }) = again {
+        backfill::begin_again(app, refetch).await.context("cannot begin again")?;
     }
     let (bars, stop) = (Bars::new(), CancellationToken::new());
-    let tell = |stream: Stream, page: Walked| bars.tell(stream, page);
+    let tell = |stream: Stream, progress: Progress| bars.tell(stream, progress);
     let work = async {
         let tally = backfill::run(app, &stop, &tell).await;
-        let pending = bars.bar("orders to apply".to_owned(), None);
+        let pending = bars.bar("orders to apply".to_owned(), "{prefix:24} {spinner}");
         let applied = apply::drain(app, &stop).await;
         pending.finish_and_clear();
         (tally, applied)
@@ -109,8 +140,18 @@ async fn copy(running: &Running, again: bool, signals: &mut ShutdownSignals) -> 
     for (stream, walked) in &tally.walked {
         println!("{} {}: {} seen, {} written", stream.source(), stream.name(), walked.seen, walked.written);
     }
+    for warning in warnings(app).await.context("cannot tell what was left out")? {
+        println!("{warning}");
+    }
     println!("orders applied: {}; failed, to be tried again: {}", applied.applied, applied.failed);
     fail_if_stopped(&tally, stop.is_cancelled())
+}
+
+/// What the tokens cannot see.
+async fn warnings(app: &App) -> anyhow::Result<Vec<String>> {
+    let mirror = view::find(&app.db, &app.mirror.settings, app.clock.local_now()).await?;
+    let of = |stream: view::StreamView| Some(format!("{} {}: {}", stream.source, stream.stream, stream.warning?));
+    Ok(mirror.streams.into_iter().filter_map(of).collect())
 }
 
 fn fail_if_stopped(tally: &Tally, asked: bool) -> anyhow::Result<()> {
@@ -124,4 +165,19 @@ fn fail_if_stopped(tally: &Tally, asked: bool) -> anyhow::Result<()> {
     }
     ensure!(!asked, "stopped half-way; run it again to go on");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::streams::Walked;
+
+    #[test]
+    fn a_bar_goes_on_where_an_earlier_run_stopped_and_is_never_longer_than_full() {
+        let at = |seen, expected, share| measure(Progress { page: Walked::default(), seen, expected, share });
+        assert_eq!(at(750, Some(1000), None), Some((750, 1000)), "not what this run has seen");
+        assert_eq!(at(1003, Some(1000), None), Some((1003, 1003)), "some came while it was walked");
+        assert_eq!(at(10, None, Some(0.25)), Some((250, 1000)));
+        assert_eq!(at(10, None, None), None, "nobody knows");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::mirror::settings::{OrderPolicy, RechargeSettings, Settings, ShopifyAccess, ShopifySettings};
 
@@ -44,6 +44,11 @@ pub struct MirrorConfig {
     /// Recharge API client secrets that webhooks may be signed with, separated by commas.
     #[arg(long, env = "HOLDFAST_RECHARGE_WEBHOOK_SECRETS", hide_env_values = true, value_delimiter = ',')]
     pub recharge_webhook_secrets: Vec<SecretString>,
+
+    /// Whether webhooks of Recharge are taken that are signed in its older way: a hash of secret and body that holds for
+    /// ever. `false` once the account signs with a timestamp.
+    #[arg(long, env = "HOLDFAST_RECHARGE_LEGACY_SIGNATURES", default_value_t = true, action = ArgAction::Set)]
+    pub recharge_legacy_signatures: bool,
 
     /// Where the Recharge API is, if not at Recharge.
     #[arg(long, env = "HOLDFAST_RECHARGE_URL")]
@@ -106,15 +111,33 @@ impl MirrorConfig {
     /// The mirror's settings.
     ///
     /// # Errors
-    /// If they name half of an access.
+    /// If they name half of an access, no shop or no address; or if webhooks are asked for that nobody could check.
     pub fn settings(&self) -> anyhow::Result<Settings> {
+        let addresses = [
+            ("HOLDFAST_SHOPIFY_URL", &self.shopify_url),
+            ("HOLDFAST_RECHARGE_URL", &self.recharge_url),
+            ("HOLDFAST_WEBHOOK_BASE_URL", &self.webhook_base_url),
+        ];
+        for (name, address) in addresses {
+            ensure!(address.as_deref().is_none_or(is_address), "{name} must be an address such as https://example.org");
+        }
+        let (shopify, recharge) = (self.shopify()?, self.recharge());
+        if self.webhook_base_url.is_some() {
+            let secrets = shopify.as_ref().map(|shop| &shop.webhook_secrets);
+            ensure!(
+                secrets.is_none_or(|secrets| are_secrets(secrets)),
+                "HOLDFAST_WEBHOOK_BASE_URL has Shopify send webhooks: set HOLDFAST_SHOPIFY_WEBHOOK_SECRETS to what they are signed with"
+            );
+            let secrets = recharge.as_ref().map(|account| &account.webhook_secrets);
+            ensure!(
+                secrets.is_none_or(|secrets| are_secrets(secrets)),
+                "HOLDFAST_WEBHOOK_BASE_URL has Recharge send webhooks: set HOLDFAST_RECHARGE_WEBHOOK_SECRETS to what they are signed with"
+            );
+        }
         Ok(Settings {
-            shopify: self.shopify()?,
-            recharge: self.recharge_token.clone().map(|token| RechargeSettings {
-                token,
-                webhook_secrets: self.recharge_webhook_secrets.clone(),
-                base_url: self.recharge_url.clone(),
-            }),
+            shopify,
+            recharge,
+            window_most: Settings::default().window_most,
             pool: self.mirror_pool.clone(),
             test_orders: self.mirror_test_orders,
             unpaid_orders: self.mirror_unpaid_orders,
@@ -130,8 +153,18 @@ impl MirrorConfig {
         })
     }
 
+    fn recharge(&self) -> Option<RechargeSettings> {
+        self.recharge_token.clone().map(|token| RechargeSettings {
+            token,
+            webhook_secrets: self.recharge_webhook_secrets.clone(),
+            legacy_signatures: self.recharge_legacy_signatures,
+            base_url: self.recharge_url.clone(),
+        })
+    }
+
     fn shopify(&self) -> anyhow::Result<Option<ShopifySettings>> {
         let Some(shop) = self.shopify_shop.clone() else { return Ok(None) };
+        ensure!(is_shop(&shop), "HOLDFAST_SHOPIFY_SHOP must be of the form name.myshopify.com");
         let mut webhook_secrets = self.shopify_webhook_secrets.clone();
         let access = match (&self.shopify_token, &self.shopify_client_id, &self.shopify_client_secret) {
             (Some(token), ..) => ShopifyAccess::Token(token.clone()),
@@ -148,5 +181,75 @@ impl MirrorConfig {
             }
         };
         Ok(Some(ShopifySettings { shop, access, webhook_secrets, base_url: self.shopify_url.clone() }))
+    }
+}
+
+/// `name.myshopify.com`, whose name is letters, digits and hyphens.
+fn is_shop(text: &str) -> bool {
+    let name = text.to_ascii_lowercase();
+    let Some(name) = name.strip_suffix(".myshopify.com") else { return false };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && !name.starts_with('-') && name.bytes().all(plain)
+}
+
+/// An address that paths can be added to.
+fn is_address(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
+}
+
+/// Whether there is one at all: an empty one signs nothing.
+fn are_secrets(secrets: &[SecretString]) -> bool {
+    secrets.iter().any(|secret| !secret.expose_secret().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        mirror: MirrorConfig,
+    }
+
+    fn settings(arguments: &[&str]) -> anyhow::Result<Settings> {
+        Program::try_parse_from(["holdfast"].iter().chain(arguments))?.mirror.settings()
+    }
+
+    const SHOP: [&str; 4] = ["--shopify-shop", "tea.myshopify.com", "--shopify-token", "shpat_1"];
+    const REACHED: [&str; 2] = ["--webhook-base-url", "https://stock.example.org"];
+
+    #[test]
+    fn webhooks_that_nobody_could_check_are_refused_at_start() {
+        assert!(settings(&SHOP).is_ok(), "without webhooks no secret is needed");
+        let said = settings(&[&SHOP[..], &REACHED[..]].concat()).unwrap_err().to_string();
+        assert!(said.contains("HOLDFAST_SHOPIFY_WEBHOOK_SECRETS"), "{said}");
+        let empty = [&SHOP[..], &REACHED[..], &["--shopify-webhook-secrets", ""]].concat();
+        assert!(settings(&empty).is_err(), "an empty secret signs nothing");
+        assert!(settings(&[&SHOP[..], &REACHED[..], &["--shopify-webhook-secrets", "hush"]].concat()).is_ok());
+        let app =
+            ["--shopify-shop", "tea.myshopify.com", "--shopify-client-id", "1", "--shopify-client-secret", "hush"];
+        assert!(settings(&[&app[..], &REACHED[..]].concat()).is_ok(), "the client secret signs");
+        let account = ["--recharge-token", "sk_1"];
+        let said = settings(&[&account[..], &REACHED[..]].concat()).unwrap_err().to_string();
+        assert!(said.contains("HOLDFAST_RECHARGE_WEBHOOK_SECRETS"), "{said}");
+    }
+
+    #[test]
+    fn a_shop_has_its_name_and_an_address_its_host() {
+        for shop in ["tea", "tea.example.org", "https://tea.myshopify.com", ".myshopify.com", "a/b.myshopify.com"] {
+            assert!(settings(&["--shopify-shop", shop, "--shopify-token", "t"]).is_err(), "{shop}");
+        }
+        assert!(settings(&["--shopify-shop", "Tea-2.myshopify.com", "--shopify-token", "t"]).is_ok());
+        for address in ["stock.example.org", "https://", "ftp://example.org", "https://example.org/?a=b"] {
+            for name in ["--shopify-url", "--recharge-url", "--webhook-base-url"] {
+                assert!(settings(&[name, address]).is_err(), "{name} {address}");
+            }
+        }
+        assert!(settings(&["--recharge-url", "http://127.0.0.1:8081/base"]).is_ok());
     }
 }

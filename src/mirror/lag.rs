@@ -39,13 +39,15 @@ impl Watermark {
 /// Database errors.
 pub async fn look(app: &App) -> sqlx::Result<()> {
     let now = app.clock.local_now();
-    let streams = sqlx::query!("SELECT source, stream, watermark FROM mirror.streams").fetch_all(&app.db).await?;
+    let streams =
+        sqlx::query!("SELECT source, stream, watermark, window_at FROM mirror.streams").fetch_all(&app.db).await?;
     let mut oldest: Option<DateTime<Utc>> = None;
     for row in streams {
-        let Some(watermark) = row.watermark else { continue };
-        let lag = f64::from(i32::try_from((now - watermark).num_seconds().max(0)).unwrap_or(i32::MAX));
+        // A first copy is as far behind as the last change that it was shown.
+        let Some(reached) = row.watermark.or(row.window_at) else { continue };
+        let lag = f64::from(i32::try_from((now - reached).num_seconds().max(0)).unwrap_or(i32::MAX));
         metrics::gauge!("holdfast_mirror_lag_seconds", "source" => row.source, "stream" => row.stream.clone()).set(lag);
-        if row.stream == "orders" {
+        if let ("orders", Some(watermark)) = (&*row.stream, row.watermark) {
             oldest = Some(oldest.map_or(watermark, |oldest| oldest.min(watermark)));
         }
     }

@@ -32,6 +32,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How long a change is left to settle before it is looked for: an upstream's search trails its writes.
     pub settle: Duration,
+    /// Objects after which a window of Shopify is closed and another begun: it pages through 25,000 of one search.
+    pub window_most: i64,
     /// Requests to an upstream at a time.
     pub parallel: usize,
     /// Whether requests keep to the upstreams' published rates; only off against a stand-in.
@@ -72,6 +74,8 @@ pub struct RechargeSettings {
     pub token: SecretString,
     /// API client secrets that its webhooks may be signed with.
     pub webhook_secrets: Vec<SecretString>,
+    /// Whether its older signatures, which are no HMAC and hold for ever, are taken, too.
+    pub legacy_signatures: bool,
     /// Where the API is; unset: `https://api.rechargeapps.com`.
     pub base_url: Option<String>,
 }
@@ -102,6 +106,7 @@ impl Default for Settings {
             webhook_base_url: None,
             poll_interval: Duration::from_secs(30),
             settle: Duration::from_mins(1),
+            window_most: 20_000,
             parallel: 4,
             pacing: true,
         }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::rows::Source;
 use super::settings::Settings;
 use super::streams::Stream;
+use super::streams::walk::share;
 
 /// Where the mirror stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,7 +36,8 @@ pub struct StreamView {
     pub source: String,
     /// What is copied.
     pub stream: String,
-    /// `waiting` before the first page, `backfill` until everything there was is copied, then `incremental`.
+    /// `waiting` before the first page, `backfill` until everything there was is copied (polls begin after that), then
+    /// `incremental`.
     pub phase: String,
     /// Copies, those of what is gone upstream included.
     pub rows: i64,
@@ -47,18 +49,35 @@ pub struct StreamView {
     pub walking: bool,
     /// Every change up to here is copied.
     pub watermark: Option<DateTime<Utc>>,
-    /// How far behind the clock that is.
+    /// How far behind the clock that is; while everything is copied for the first time, how far back that walk is. Null
+    /// before its first page.
     pub lag_seconds: Option<i64>,
+    /// The first instant of the window that is being walked through.
+    pub window_from: Option<DateTime<Utc>>,
+    /// The first instant after it.
+    pub window_to: Option<DateTime<Utc>>,
+    /// The last change that it has shown.
+    pub window_at: Option<DateTime<Utc>>,
+    /// The upstream's word for the page that is asked for next; null: the first of the window.
+    pub cursor: Option<String>,
+    /// Whether that walk fetches everything again, also what is as new as its copy.
+    pub refetching: bool,
     /// Entities that the first copy has seen so far.
     pub backfill_seen: i64,
     /// How many there were to see, where the upstream tells.
     pub backfill_expected: Option<i64>,
+    /// Which part of the time that the first copy spans is walked through, from 0 to 1.
+    pub backfill_share: Option<f64>,
     /// When the first copy was complete.
     pub backfilled_at: Option<DateTime<Utc>>,
     /// When what polls and webhooks may have missed was last looked for.
     pub reconciled_at: Option<DateTime<Utc>>,
-    /// When a walk last ended well.
+    /// When every copy that matters was last compared, however old, and fetched again.
+    pub deep_reconciled_at: Option<DateTime<Utc>>,
+    /// When a page was last written.
     pub last_success_at: Option<DateTime<Utc>>,
+    /// What the token cannot see, and so is not copied.
+    pub warning: Option<String>,
     /// What last went wrong.
     pub last_error: Option<String>,
     /// When.
@@ -169,8 +188,10 @@ async fn find_streams(db: &PgPool, now: DateTime<Utc>) -> sqlx::Result<Vec<Strea
         r#"
         SELECT
             k.source AS "source!", k.stream AS "stream!", k.rows AS "rows!", s.phase AS "phase?", s.seen AS "seen?",
-            s.written AS "written?", s.watermark, s.window_from, s.backfill_seen AS "backfill_seen?",
-            s.backfill_expected, s.backfilled_at, s.reconciled_at, s.last_success_at, s.last_error, s.last_error_at
+            s.written AS "written?", s.watermark, s.window_from, s.window_to, s.window_at, s.cursor,
+            s.refetching AS "refetching?", s.backfill_seen AS "backfill_seen?", s.backfill_expected, s.backfill_first_at,
+            s.backfill_to, s.backfilled_at, s.reconciled_at, s.deep_reconciled_at, s.last_success_at, s.last_error,
+            s.last_error_at, s.warning
         FROM (
             SELECT 'shopify' AS source, 'locations' AS stream, (SELECT count(*) FROM mirror.locations) AS rows, 1 AS n
             UNION ALL SELECT 'shopify', 'products', (SELECT count(*) FROM mirror.products), 2
@@ -197,12 +218,23 @@ async fn find_streams(db: &PgPool, now: DateTime<Utc>) -> sqlx::Result<Vec<Strea
             written: row.written.unwrap_or(0),
             walking: row.window_from.is_some(),
             watermark: row.watermark,
-            lag_seconds: row.watermark.map(|at| (now - at).num_seconds().max(0)),
+            lag_seconds: row.watermark.or(row.window_at).map(|at| (now - at).num_seconds().max(0)),
+            window_from: row.window_from,
+            window_to: row.window_to,
+            window_at: row.window_at,
+            cursor: row.cursor,
+            refetching: row.refetching.unwrap_or(false),
             backfill_seen: row.backfill_seen.unwrap_or(0),
             backfill_expected: row.backfill_expected,
+            backfill_share: match (row.backfilled_at, row.backfill_to) {
+                (Some(_), _) => Some(1.0),
+                (None, to) => to.and_then(|to| share(row.backfill_first_at, row.window_at, to)),
+            },
             backfilled_at: row.backfilled_at,
             reconciled_at: row.reconciled_at,
+            deep_reconciled_at: row.deep_reconciled_at,
             last_success_at: row.last_success_at,
+            warning: row.warning,
             last_error: row.last_error,
             last_error_at: row.last_error_at,
         })
@@ -223,7 +255,7 @@ pub async fn find_findings(
         FindingView,
         r#"
         SELECT
-            source, order_id, COALESCE(findings, '[]') AS "findings!", last_error, attempts, applied_at
+            source, order_id AS "order_id!", COALESCE(findings, '[]') AS "findings!", last_error, attempts, applied_at
         FROM mirror.order_progress
         WHERE (findings IS NOT NULL OR last_error IS NOT NULL)
             AND ($1::text IS NULL OR source = $1)

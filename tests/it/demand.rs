@@ -45,7 +45,12 @@ impl Shop {
                 webhook_secrets: Vec::new(),
                 base_url: nowhere.clone(),
             }),
-            recharge: Some(RechargeSettings { token: "token".into(), webhook_secrets: Vec::new(), base_url: nowhere }),
+            recharge: Some(RechargeSettings {
+                token: "token".into(),
+                webhook_secrets: Vec::new(),
+                legacy_signatures: true,
+                base_url: nowhere,
+            }),
             ..mirror::Settings::default()
         };
         change(&mut copied);

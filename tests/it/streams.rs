@@ -1,26 +1,65 @@
 //! Backfill, polls and the nightly comparison against a stand-in: complete whatever goes wrong, written once.
 
+mod compare;
+mod killed;
+mod odd;
+mod same;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use holdfast::demo::standin::{Fault, Faults, NewOrder, Options, StandIn, Webhooks};
+use chrono::{Days, TimeDelta};
+use holdfast::demo::standin::{Faults, NewOrder, Options, StandIn, Webhooks};
+use holdfast::mirror;
 use holdfast::mirror::demand::apply::drain;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use self::same::assert_same;
 use crate::support::TestApp;
-use crate::support::process::{folder, on_test_db, run, spawn};
-use crate::support::race::eventually;
 use crate::support::standin::mirroring_with;
 
 async fn start() -> (StandIn, TestApp) {
+    start_with(|_| {}).await
+}
+
+async fn start_with(change: impl FnOnce(&mut mirror::Settings)) -> (StandIn, TestApp) {
     let options = Options { webhooks: Webhooks::Off, ..Options::default() };
     mirroring_with(options, |mirror| {
         mirror.since = Some("2020-01-01T00:00:00Z".parse().unwrap());
         mirror.settle = Duration::ZERO;
+        change(mirror);
     })
     .await
+}
+
+/// One stream as `GET /mirror` shows it.
+async fn stream(app: &TestApp, source: &str, name: &str) -> serde_json::Value {
+    let mirror = app.client.get("/mirror").await.expect(200).json();
+    let all = mirror["streams"].as_array().unwrap();
+    all.iter().find(|of| of["source"] == source && of["stream"] == name).unwrap().clone()
+}
+
+/// Subscriptions of a product of their own, with charges that are paid, queued and failed, and orders that the shop knows
+/// and does not know.
+fn open_subscriptions(standin: &StandIn, count: u64) {
+    standin.change(|world| {
+        let (_, variants) = world.add_product("Coffee", &["COFFEE"]);
+        for n in 0..count {
+            let due = world.now().date_naive().checked_add_days(Days::new(n % 7)).unwrap();
+            let of = world.subscribe(variants[0], 1, due).unwrap();
+            match n % 5 {
+                0 => world.process_charge(of.charge, true).map(drop).unwrap(),
+                1 => world.process_charge(of.charge, false).map(drop).unwrap(),
+                2 => world.fail_charge(of.charge).unwrap(),
+                3 => {
+                    world.process_charge(of.charge, true).unwrap();
+                    world.prepay(of.charge, due).unwrap();
+                }
+                _ => {}
+            }
+        }
+    });
 }
 
 /// The jobs that are due, and the claims that follow.
@@ -84,6 +123,11 @@ async fn versions(app: &TestApp) -> BTreeMap<String, String> {
         "mirror.refunds",
         "mirror.refund_lines",
         "mirror.order_progress",
+        "mirror.recharge_customers",
+        "mirror.recharge_subscriptions",
+        "mirror.recharge_charges",
+        "mirror.recharge_orders",
+        "mirror.recharge_lines",
         "demands",
         "demand_lines",
         "demand_claims",
@@ -109,34 +153,35 @@ async fn with_every_third_call_failing_the_copy_ends_complete_and_a_second_walk_
     app.stock("TEA", 1000).await;
     app.stock("CUP", 1000).await;
     let orders = open_shop(&standin, 300);
+    open_subscriptions(&standin, 60);
     standin.set_faults(Faults::all(300));
     // A stream that fails is tried again by the clock of jobs; nothing here waits for real time but the client.
-    for _ in 0..30 {
-        work(&app).await;
-        app.advance(60);
-        let mirror = app.client.get("/mirror").await.expect(200).json();
-        let done = |stream: &serde_json::Value| stream["backfilled_at"].is_string();
-        if mirror["streams"].as_array().unwrap().iter().all(done) && mirror["orders"]["pending"] == json!(0) {
-            break;
+    let mut mirror = json!(null);
+    let converged = async {
+        for _ in 0..30 {
+            work(&app).await;
+            app.advance(60);
+            mirror = app.client.get("/mirror").await.expect(200).json();
+            let done = |stream: &serde_json::Value| stream["backfilled_at"].is_string();
+            if mirror["streams"].as_array().unwrap().iter().all(done) && mirror["orders"]["pending"] == json!(0) {
+                return true;
+            }
         }
-    }
+        false
+    };
+    assert!(converged.await, "it does not get there while every third call fails: {mirror:#}");
+    assert!(standin.count("faults") >= 5, "{:?}", standin.requests());
+    assert_same(&standin, &app).await;
     standin.set_faults(Faults::none());
     app.advance(60);
     work(&app).await;
-
-    let mirror = app.client.get("/mirror").await.expect(200).json();
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM mirror.orders").fetch_one(&app.db.owner()).await.unwrap();
-    assert_eq!(rows, i64::try_from(orders.len()).unwrap(), "{mirror}");
-    let lines: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM mirror.order_lines").fetch_one(&app.db.owner()).await.unwrap();
-    assert_eq!(lines, 300 * 2 + 130, "a long order has all of its lines");
     let (tea, cup) = (stock(&app, "TEA").await, stock(&app, "CUP").await);
     assert_eq!(tea.1 + cup.1, owed(&standin, &orders), "claimed once each");
     assert_eq!(tea.0, 1000 - 75, "a parcel of one unit left for every fourth order");
 
     // Again over unchanged data: ids are looked at, nothing is fetched and nothing is written.
     let before = versions(&app).await;
-    holdfast::mirror::streams::backfill::begin_again(&app.app).await.unwrap();
+    holdfast::mirror::streams::backfill::begin_again(&app.app, false).await.unwrap();
     standin.forget_requests();
     app.advance(600);
     work(&app).await;
@@ -157,7 +202,8 @@ async fn what_polls_miss_the_comparison_finds_and_what_is_gone_gives_back_its_cl
     // Whoever reads a number is told how far behind the orders are.
     app.advance(7);
     holdfast::mirror::lag::look(&app.app).await.unwrap();
-    assert_eq!(app.availability("TEA").await["mirror_lag_seconds"], json!(7));
+    let lag = app.availability("TEA").await["mirror_lag_seconds"].as_i64().unwrap();
+    assert!((7..60).contains(&lag), "{lag}");
     // Deleted: no poll will ever show it again.
     standin.change(|world| world.delete_order(orders[0]).unwrap());
     app.advance(TimeDelta::hours(25).num_seconds());
@@ -208,43 +254,4 @@ async fn an_order_of_recharge_and_its_shopify_order_are_one_claim_whichever_come
         app.finish().await;
         standin.stop().await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backfill_that_is_killed_again_and_again_ends_with_every_order_copied_and_claimed_once() {
-    let (standin, app) = start().await;
-    app.stock("TEA", 1000).await;
-    app.stock("CUP", 1000).await;
-    let orders = open_shop(&standin, 400);
-    // Slow enough to be killed in the middle of a page.
-    standin.set_faults(Faults { per_mille: 1000, kinds: vec![Fault::Slow(Duration::from_millis(40))] });
-    let folder = folder("backfill");
-    let mut env = on_test_db(&app.db, &folder).await;
-    let options = standin.options();
-    env.extend([
-        ("HOLDFAST_SHOPIFY_SHOP", options.shop.clone()),
-        ("HOLDFAST_SHOPIFY_TOKEN", options.token.clone()),
-        ("HOLDFAST_SHOPIFY_URL", standin.shopify_url()),
-        ("HOLDFAST_MIRROR_PACING", "false".to_owned()),
-        ("HOLDFAST_MIRROR_SINCE", "2020-01-01T00:00:00Z".to_owned()),
-        ("HOLDFAST_MIRROR_SETTLE_SECONDS", "0".to_owned()),
-    ]);
-    let fetched = || standin.count("OrdersByIds");
-    for page in [2, 7, 12] {
-        let mut child = spawn(&folder, &env, &["mirror", "backfill"]);
-        let from = fetched();
-        eventually("fetches orders", async || fetched() >= from.max(page) || child.try_wait().unwrap().is_some()).await;
-        child.kill().await.unwrap();
-    }
-    let done = run(&folder, &env, &["mirror", "backfill"]).await;
-    assert!(done.status.success(), "{done:?}");
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM mirror.orders").fetch_one(&app.db.owner()).await.unwrap();
-    assert_eq!(rows, i64::try_from(orders.len()).unwrap());
-    // What a killed run had taken on is applied once its lease is over.
-    app.advance(120);
-    drain(&app.app, &CancellationToken::new()).await.unwrap();
-    assert_eq!(stock(&app, "TEA").await.1 + stock(&app, "CUP").await.1, owed(&standin, &orders), "claimed once each");
-    app.finish().await;
-    standin.stop().await;
-    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -30,7 +30,12 @@ fn mirroring() -> Settings {
         webhook_secrets: secrets(),
         base_url: nowhere(),
     };
-    let recharge = RechargeSettings { token: "test".into(), webhook_secrets: secrets(), base_url: nowhere() };
+    let recharge = RechargeSettings {
+        token: "test".into(),
+        webhook_secrets: secrets(),
+        legacy_signatures: true,
+        base_url: nowhere(),
+    };
     Settings { shopify: Some(shopify), recharge: Some(recharge), pacing: false, ..Settings::default() }
 }
 

@@ -205,6 +205,7 @@ impl StandIn {
             recharge: Some(RechargeSettings {
                 token: secret(&options.recharge_token),
                 webhook_secrets: vec![secret(&options.recharge_secret)],
+                legacy_signatures: true,
                 base_url: Some(self.recharge_url()),
             }),
             pacing: false,
@@ -302,6 +303,12 @@ impl StandIn {
     #[must_use]
     pub fn count(&self, operation: &str) -> u64 {
         self.requests().get(operation).copied().unwrap_or(0)
+    }
+
+    /// The cursors that one operation was asked for with, in order; none: the first page.
+    #[must_use]
+    pub fn cursors(&self, operation: &str) -> Vec<Option<String>> {
+        self.inner.requests.cursors(operation)
     }
 
     /// Counts from zero again.

@@ -10,6 +10,7 @@ use super::locked;
 pub(super) struct Requests {
     counts: Mutex<BTreeMap<String, u64>>,
     documents: Mutex<BTreeSet<String>>,
+    cursors: Mutex<Vec<(String, Option<String>)>>,
 }
 
 impl Requests {
@@ -28,6 +29,14 @@ impl Requests {
         }
     }
 
+    pub(super) fn cursor(&self, operation: &str, after: Option<&str>) {
+        locked(&self.cursors).push((operation.to_owned(), after.map(ToOwned::to_owned)));
+    }
+
+    pub(super) fn cursors(&self, operation: &str) -> Vec<Option<String>> {
+        locked(&self.cursors).iter().filter(|(of, _)| of == operation).map(|(_, after)| after.clone()).collect()
+    }
+
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
         locked(&self.counts).clone()
     }
@@ -38,5 +47,6 @@ impl Requests {
 
     pub(super) fn forget(&self) {
         locked(&self.counts).clear();
+        locked(&self.cursors).clear();
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::rows::{RechargeCharge, RechargeCustomer, RechargeOrder, RechargeSubscription, Source};
 use super::settings::RechargeSettings;
 use super::upstream::{Bucket, Call, Cause, Client, Failure, Limits, Pacer};
-pub use super::upstream::{Page, UpstreamError, WebhookSubscription};
+pub use super::upstream::{UpstreamError, WebhookSubscription};
 use crate::clock::Clock;
 
 mod private;
@@ -77,6 +77,17 @@ impl At {
             ],
         }
     }
+}
+
+/// A page of a list whose documents are read one by one: one that cannot be read does not keep back the others.
+#[derive(Debug)]
+pub struct Documents<T> {
+    /// What could be read.
+    pub items: Vec<T>,
+    /// The id of what could not, 0 where not even that could be, and why.
+    pub unreadable: Vec<(i64, UpstreamError)>,
+    /// The cursor of the next page; absent on the last.
+    pub next: Option<String>,
 }
 
 /// One Recharge account.
@@ -158,14 +169,21 @@ impl Recharge {
         operation: &'static str,
         query: Vec<(&'static str, String)>,
         read: fn(Value, DateTime<Utc>) -> Result<T, UpstreamError>,
-    ) -> Result<Page<T>, UpstreamError> {
+    ) -> Result<Documents<T>, UpstreamError> {
         let ask = Ask { operation, method: Method::GET, path: operation, query, body: None };
         let (asked_at, answer) = self.ask(&ask).await?;
         let mut answer = answer.ok_or_else(|| missing(operation))?;
         let Value::Array(documents) = answer[operation].take() else { return Err(missing(operation)) };
         let next = answer["next_cursor"].as_str().filter(|cursor| !cursor.is_empty()).map(str::to_owned);
-        let items = documents.into_iter().map(|document| read(document, asked_at));
-        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
+        let (mut items, mut unreadable) = (Vec::with_capacity(documents.len()), Vec::new());
+        for document in documents {
+            let id = read::id_of(&document);
+            match read(document, asked_at) {
+                Ok(item) => items.push(item),
+                Err(error) => unreadable.push((id.unwrap_or_default(), error)),
+            }
+        }
+        Ok(Documents { items, unreadable, next })
     }
 
     async fn one<T>(
@@ -197,7 +215,7 @@ macro_rules! entity {
             ///
             /// # Errors
             /// If it cannot be had.
-            pub async fn $page(&self, at: &At) -> Result<Page<$row>, UpstreamError> {
+            pub async fn $page(&self, at: &At) -> Result<Documents<$row>, UpstreamError> {
                 self.page($list, at.query(), read::$one).await
             }
 

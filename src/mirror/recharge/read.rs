@@ -117,6 +117,12 @@ struct CustomerDocument {
     updated_at: DateTime<Utc>,
 }
 
+/// The id of a document of whatever kind, if that much can be read.
+#[must_use]
+pub fn id_of(document: &Value) -> Option<i64> {
+    tolerant::whole(&document["id"]).ok()
+}
+
 /// An order.
 ///
 /// # Errors

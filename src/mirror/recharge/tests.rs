@@ -9,6 +9,7 @@ fn account(fake: &Fake) -> Recharge {
     let settings = RechargeSettings {
         token: SecretString::from("sk_1"),
         webhook_secrets: Vec::new(),
+        legacy_signatures: true,
         base_url: Some(fake.base.clone()),
     };
     Recharge::new(&settings, 4, false, Clock::new()).unwrap()

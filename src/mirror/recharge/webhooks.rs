@@ -24,6 +24,10 @@ pub(super) async fn list(recharge: &Recharge) -> Result<Vec<WebhookSubscription>
     let mut all = Vec::new();
     for _ in 0..PAGES_MAX {
         let page = recharge.page("webhooks", query, read).await?;
+        // One that is overlooked would be made again every hour.
+        if let Some((_, error)) = page.unreadable.into_iter().next() {
+            return Err(error);
+        }
         all.extend(page.items);
         match page.next {
             Some(cursor) => query = At::Cursor(cursor).query(),

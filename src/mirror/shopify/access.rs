@@ -9,11 +9,11 @@ use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::reply;
 use crate::mirror::settings::ShopifyAccess;
-use crate::mirror::upstream::{Answer, Client, Failure};
+use crate::mirror::upstream::{Answer, Cause, Client, Failure};
 
 /// A token is renewed this long before it expires.
 const RENEWED_BEFORE: TimeDelta = TimeDelta::minutes(10);
@@ -50,7 +50,9 @@ impl Access {
             ShopifyAccess::Token(token) => return Ok(token.clone()),
             ShopifyAccess::ClientCredentials { client_id, client_secret } => (client_id, client_secret),
         };
-        let mut kept = self.kept.lock().await;
+        // Whoever has the lock may be waiting for an exchange of his own.
+        let kept = timeout_at(deadline, self.kept.lock()).await;
+        let mut kept = kept.map_err(|_| Failure::transient(Cause::TimedOut))?;
         let now = client.now();
         if let Some(kept) = kept.as_ref().filter(|kept| now < kept.good_until) {
             return Ok(kept.token.clone());

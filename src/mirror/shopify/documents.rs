@@ -21,9 +21,43 @@ impl Gid {
 
 impl<'de> Deserialize<'de> for Gid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Other("another text"), &"an id"))
+        Self::parse(&Scalar::deserialize(deserializer)?.text())
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Other("another text"), &"an id"))
     }
+}
+
+/// A text or a number, which one upstream or the other takes for the same.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+impl Scalar {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// A whole number, or the digits of one.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let wrong = || D::Error::invalid_type(Unexpected::Other("something else"), &"i64");
+    let scalar = Scalar::deserialize(deserializer).map_err(|_| wrong())?;
+    scalar.text().trim().parse().map_err(|_| wrong())
+}
+
+/// A list; nothing is an empty one.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<T>>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Yes or no; nothing is no.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::<bool>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Money: exact, from a text or a number.
@@ -32,16 +66,7 @@ pub(super) struct Amount(pub(super) Decimal);
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Shape {
-            Text(String),
-            Number(serde_json::Number),
-        }
-        let text = match Shape::deserialize(deserializer)? {
-            Shape::Text(text) => text,
-            Shape::Number(number) => number.to_string(),
-        };
+        let text = Scalar::deserialize(deserializer)?.text();
         let exact = Decimal::from_str_exact(text.trim());
         exact.map(Self).map_err(|_| D::Error::invalid_value(Unexpected::Other("another text"), &"a decimal"))
     }
@@ -97,6 +122,13 @@ pub(super) struct DeletionEvent {
     pub(super) subject_type: Option<String>,
 }
 
+/// Tells how many; exact, since no limit is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Count {
+    #[serde(deserialize_with = "whole")]
+    pub(super) count: i64,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OrderDocument {
@@ -124,7 +156,7 @@ pub(super) struct OrderDocument {
     pub(super) current_total_price_set: Option<MoneyBag>,
     #[serde(default)]
     pub(super) source_name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub(super) custom_attributes: Vec<Attribute>,
     pub(super) line_items: Connection<LineItemDocument>,
     pub(super) fulfillments: Vec<FulfillmentDocument>,
@@ -134,7 +166,8 @@ pub(super) struct OrderDocument {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MoneyBag {
-    pub(super) shop_money: Money,
+    #[serde(default)]
+    pub(super) shop_money: Option<Money>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,11 +191,14 @@ pub(super) struct LineItemDocument {
     pub(super) variant_title: Option<String>,
     #[serde(default)]
     pub(super) sku: Option<String>,
+    #[serde(deserialize_with = "whole")]
     pub(super) quantity: i64,
+    #[serde(deserialize_with = "whole")]
     pub(super) current_quantity: i64,
+    #[serde(deserialize_with = "whole")]
     pub(super) unfulfilled_quantity: i64,
     pub(super) requires_shipping: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     pub(super) is_gift_card: bool,
     #[serde(default)]
     pub(super) variant: Option<Reference>,
@@ -194,6 +230,7 @@ pub(super) struct FulfillmentDocument {
 #[serde(rename_all = "camelCase")]
 pub(super) struct FulfillmentLineDocument {
     pub(super) id: Gid,
+    #[serde(deserialize_with = "whole")]
     pub(super) quantity: i64,
     pub(super) line_item: Reference,
 }
@@ -214,6 +251,7 @@ pub(super) struct RefundDocument {
 pub(super) struct RefundLineDocument {
     #[serde(default)]
     pub(super) id: Option<Gid>,
+    #[serde(deserialize_with = "whole")]
     pub(super) quantity: i64,
     pub(super) restock_type: String,
     pub(super) restocked: bool,
@@ -229,7 +267,9 @@ pub(super) struct ProductDocument {
     pub(super) title: String,
     #[serde(default)]
     pub(super) handle: Option<String>,
-    pub(super) status: String,
+    /// The schema says that it is never null, and a recorded answer has it null all the same. It must be there.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) status: Option<String>,
     pub(super) updated_at: DateTime<Utc>,
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::documents::{Changed, DeletionEvent, Listed, SubscriptionDocument};
+use super::documents::{Changed, Count, DeletionEvent, Listed, Reference, SubscriptionDocument};
 use super::operation::Operation;
 use super::{Shopify, Window, nested, read};
 use crate::mirror::rows::{Location, Seen};
@@ -30,9 +30,29 @@ impl Shopify {
     /// # Errors
     /// If the page cannot be had.
     pub async fn seen_products(&self, window: &Window, after: Option<&str>) -> Result<Page<Seen>, UpstreamError> {
-        let query = format!("{} AND status:active,draft,archived,unlisted", changed_in(window));
-        let variables = json!({ "query": query, "after": after });
+        let variables = json!({ "query": products_changed_in(window), "after": after });
         self.page(Operation::ProductsSeen, "products", &variables).await.map(seen)
+    }
+
+    /// How many orders changed in a window.
+    ///
+    /// # Errors
+    /// If that cannot be had.
+    pub async fn count_orders(&self, window: &Window) -> Result<i64, UpstreamError> {
+        self.count(Operation::OrdersCount, "ordersCount", &changed_in(window)).await
+    }
+
+    /// How many products in whatever state changed in a window.
+    ///
+    /// # Errors
+    /// If that cannot be had.
+    pub async fn count_products(&self, window: &Window) -> Result<i64, UpstreamError> {
+        self.count(Operation::ProductsCount, "productsCount", &products_changed_in(window)).await
+    }
+
+    async fn count(&self, operation: Operation, field: &str, query: &str) -> Result<i64, UpstreamError> {
+        let (_, data) = self.ask(operation, &json!({ "query": query })).await?;
+        answer::read::<Count>(field, &data[field]).map(|of| of.count)
     }
 
     /// Products that were deleted since, with the time of it. Known for a year.
@@ -96,16 +116,7 @@ impl Shopify {
     pub async fn create_webhook_subscription(&self, topic: &str, uri: &str) -> Result<(), UpstreamError> {
         let variables = json!({ "topic": topic, "uri": uri });
         let (_, data) = self.ask(Operation::WebhookSubscriptionCreate, &variables).await?;
-        let created = &data["webhookSubscriptionCreate"];
-        let message = created["userErrors"][0]["message"].as_str();
-        match message {
-            // An attempt whose answer got lost did it.
-            Some(message) if message.contains("already been taken") => Ok(()),
-            Some(message) => Err(UpstreamError::Refused { status: 200, code: words(message) }),
-            None => {
-                answer::read::<SubscriptionDocument>("webhookSubscription", &created["webhookSubscription"]).map(drop)
-            }
-        }
+        created(&data["webhookSubscriptionCreate"])
     }
 
     async fn page<T: DeserializeOwned>(
@@ -133,6 +144,16 @@ impl Shopify {
     }
 }
 
+/// What came of making a subscription.
+pub(super) fn created(payload: &Value) -> Result<(), UpstreamError> {
+    match payload["userErrors"][0]["message"].as_str() {
+        // An attempt whose answer got lost did it.
+        Some(message) if message.contains("already been taken") => Ok(()),
+        Some(message) => Err(UpstreamError::Refused { status: 200, code: words(message) }),
+        None => answer::read::<Reference>("webhookSubscription", &payload["webhookSubscription"]).map(drop),
+    }
+}
+
 fn seen(page: Page<Changed>) -> Page<Seen> {
     let seen = |changed: Changed| Seen { id: changed.id.0, updated_at: changed.updated_at };
     Page { items: page.items.into_iter().map(seen).collect(), next: page.next }
@@ -144,6 +165,11 @@ fn changed_in(window: &Window) -> String {
     let to = window.to.trunc_subsecs(0);
     let to = if to < window.to { to + TimeDelta::seconds(1) } else { to };
     format!("updated_at:>='{}' AND updated_at:<'{}'", second(window.from), second(to))
+}
+
+/// Without a state that is named, only products on sale would be found.
+fn products_changed_in(window: &Window) -> String {
+    format!("{} AND status:active,draft,archived,unlisted", changed_in(window))
 }
 
 fn second(at: DateTime<Utc>) -> String {

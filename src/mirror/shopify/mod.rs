@@ -10,6 +10,7 @@
 //! document to come in.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -21,7 +22,7 @@ use self::access::Access;
 use self::reply::VERSION;
 use super::rows::Source;
 use super::settings::ShopifySettings;
-use super::upstream::{Answer, Bucket, Call, Cause, Client, Failure, Limits, Pacer, Throttle};
+use super::upstream::{Answer, Bucket, Call, Cause, Client, Failure, Hint, Limits, Pacer, Throttle};
 pub use super::upstream::{Page, UpstreamError, WebhookSubscription};
 use crate::clock::Clock;
 
@@ -48,6 +49,12 @@ pub use operation::Operation;
 /// The bucket of the smallest plan. What it really is comes with the first answer.
 const CAPACITY: f64 = 2000.0;
 const RESTORED_PER_SECOND: f64 = 100.0;
+
+/// The scope without which a token shows the orders of 60 days alone.
+pub const READ_ALL_ORDERS: &str = "read_all_orders";
+
+/// What is waited at least after a 429 that does not say when to come back (shopify.dev, API limits).
+const THROTTLED_WAIT: Duration = Duration::from_secs(1);
 
 /// A span of changes: `from <= updated_at < to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +139,14 @@ impl Shopify {
                 self.learn(operation, cost, reply.throttle);
                 Ok((asked_at, reply.data))
             }
-            Err(failure) => {
-                match &failure {
+            Err(mut failure) => {
+                match &mut failure {
                     Failure::Transient { cause: Cause::StaleToken, .. } => self.access.renounce(&token).await,
+                    Failure::Transient { cause: Cause::Throttled, hint: hint @ Hint { throttle: None, .. } }
+                        if self.client.pacer().is_some() =>
+                    {
+                        hint.retry_after.get_or_insert(THROTTLED_WAIT);
+                    }
                     Failure::Transient { hint, .. } => self.learn(operation, cost, hint.throttle),
                     Failure::Final(_) => {}
                 }

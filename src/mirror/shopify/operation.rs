@@ -1,54 +1,62 @@
 //! Everything that is ever sent to the Admin API, in a closed list: there is no way to send anything else.
 
-/// A document of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+/// Makes the operations of one list, so that none can be left out of [`Operation::ALL`]: each its meaning, its name, its
+/// document's file and name in metrics, and what it is thought to cost.
+macro_rules! operations {
+    ($($(#[doc = $about:literal])+ $name:ident = $word:literal, $cost:literal;)+) => {
+        /// A document of ours.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Operation {
+            $($(#[doc = $about])+ $name,)+
+        }
+
+        impl Operation {
+            /// All of them.
+            pub const ALL: [Self; [$($cost),+].len()] = [$(Self::$name),+];
+
+            fn parts(self) -> (&'static str, &'static str, u32) {
+                match self {
+                    $(Self::$name => ($word, include_str!(concat!("queries/", $word, ".graphql")), $cost),)+
+                }
+            }
+        }
+    };
+}
+
+operations! {
     /// Which orders changed in a window.
-    OrdersSeen,
+    OrdersSeen = "orders_seen", 13;
+    /// How many did.
+    OrdersCount = "orders_count", 10;
     /// Orders, whole.
-    OrdersByIds,
+    OrdersByIds = "orders_by_ids", 96;
     /// Further lines of an order.
-    OrderLinesMore,
+    OrderLinesMore = "order_lines_more", 58;
     /// Further lines of a fulfilment.
-    FulfilmentLinesMore,
+    FulfilmentLinesMore = "fulfilment_lines_more", 26;
     /// Further lines of a refund.
-    RefundLinesMore,
+    RefundLinesMore = "refund_lines_more", 37;
     /// Which products changed in a window.
-    ProductsSeen,
+    ProductsSeen = "products_seen", 13;
+    /// How many did.
+    ProductsCount = "products_count", 10;
     /// Products, whole.
-    ProductsByIds,
+    ProductsByIds = "products_by_ids", 40;
     /// Further variants of a product.
-    ProductVariantsMore,
+    ProductVariantsMore = "product_variants_more", 36;
     /// Which products were deleted.
-    ProductsDeleted,
+    ProductsDeleted = "products_deleted", 13;
     /// Every location.
-    Locations,
+    Locations = "locations", 13;
     /// What the token may see.
-    Scopes,
+    Scopes = "scopes", 10;
     /// Our webhook subscriptions.
-    WebhookSubscriptions,
+    WebhookSubscriptions = "webhook_subscriptions", 24;
     /// Another webhook subscription.
-    WebhookSubscriptionCreate,
+    WebhookSubscriptionCreate = "webhook_subscription_create", 10;
 }
 
 impl Operation {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::OrdersSeen,
-        Self::OrdersByIds,
-        Self::OrderLinesMore,
-        Self::FulfilmentLinesMore,
-        Self::RefundLinesMore,
-        Self::ProductsSeen,
-        Self::ProductsByIds,
-        Self::ProductVariantsMore,
-        Self::ProductsDeleted,
-        Self::Locations,
-        Self::Scopes,
-        Self::WebhookSubscriptions,
-        Self::WebhookSubscriptionCreate,
-    ];
-
     /// The word in traces and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -65,31 +73,5 @@ impl Operation {
     #[must_use]
     pub fn first_cost(self) -> u32 {
         self.parts().2
-    }
-
-    fn parts(self) -> (&'static str, &'static str, u32) {
-        match self {
-            Self::OrdersSeen => ("orders_seen", include_str!("queries/orders_seen.graphql"), 13),
-            Self::OrdersByIds => ("orders_by_ids", include_str!("queries/orders_by_ids.graphql"), 96),
-            Self::OrderLinesMore => ("order_lines_more", include_str!("queries/order_lines_more.graphql"), 58),
-            Self::FulfilmentLinesMore => {
-                ("fulfilment_lines_more", include_str!("queries/fulfilment_lines_more.graphql"), 26)
-            }
-            Self::RefundLinesMore => ("refund_lines_more", include_str!("queries/refund_lines_more.graphql"), 37),
-            Self::ProductsSeen => ("products_seen", include_str!("queries/products_seen.graphql"), 13),
-            Self::ProductsByIds => ("products_by_ids", include_str!("queries/products_by_ids.graphql"), 40),
-            Self::ProductVariantsMore => {
-                ("product_variants_more", include_str!("queries/product_variants_more.graphql"), 36)
-            }
-            Self::ProductsDeleted => ("products_deleted", include_str!("queries/products_deleted.graphql"), 13),
-            Self::Locations => ("locations", include_str!("queries/locations.graphql"), 13),
-            Self::Scopes => ("scopes", include_str!("queries/scopes.graphql"), 10),
-            Self::WebhookSubscriptions => {
-                ("webhook_subscriptions", include_str!("queries/webhook_subscriptions.graphql"), 24)
-            }
-            Self::WebhookSubscriptionCreate => {
-                ("webhook_subscription_create", include_str!("queries/webhook_subscription_create.graphql"), 10)
-            }
-        }
     }
 }

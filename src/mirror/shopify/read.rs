@@ -19,6 +19,9 @@ use crate::mirror::upstream::answer::read;
 /// What the documents ask for of lists that have no pages.
 pub(super) const LIST_MAX: usize = 100;
 
+/// What stands for a state that is not told.
+const UNKNOWN: &str = "UNKNOWN";
+
 const RESERVATION_KEYS: [&str; 2] = ["holdfast_reservation_id", "_holdfast_reservation_id"];
 const POOL_KEYS: [&str; 2] = ["holdfast_pool", "_holdfast_pool"];
 
@@ -49,7 +52,7 @@ pub fn order(mut document: Value, fetched_at: DateTime<Utc>) -> Result<Order, Up
         financial_status: order.display_financial_status,
         fulfilment_status: order.display_fulfillment_status,
         currency: order.currency_code,
-        total_price: order.current_total_price_set.map(|set| set.shop_money.amount.0),
+        total_price: order.current_total_price_set.and_then(|set| set.shop_money).map(|money| money.amount.0),
         source_name: order.source_name,
         reservation_id: attribute(&order.custom_attributes, RESERVATION_KEYS),
         pool_code: attribute(&order.custom_attributes, POOL_KEYS),
@@ -130,7 +133,7 @@ pub fn product(mut document: Value, fetched_at: DateTime<Utc>) -> Result<Product
         product_id: product.id.0,
         title: product.title,
         handle: product.handle,
-        status: product.status,
+        status: product.status.unwrap_or_else(|| UNKNOWN.to_owned()),
         updated_at: product.updated_at,
         fetched_at,
         variants: variants.map(|(at, node)| variant(at, node)).collect::<Result<_, _>>()?,

@@ -13,14 +13,18 @@ use crate::mirror::upstream::Schedule;
 use crate::mirror::upstream::fake::{Act, Fake, Request};
 
 fn shop(fake: &Fake, access: ShopifyAccess, clock: Clock) -> Shopify {
+    let schedule = Schedule { attempts: 5, base: Duration::from_millis(1), cap: Duration::from_millis(4) };
+    shop_with(fake, access, clock, Limits { schedule, ..Limits::QUICK }, None)
+}
+
+fn shop_with(fake: &Fake, access: ShopifyAccess, clock: Clock, limits: Limits, pacer: Option<Pacer>) -> Shopify {
     let settings = ShopifySettings {
         shop: "example.myshopify.com".to_owned(),
         access,
         webhook_secrets: Vec::new(),
         base_url: Some(format!("{}/", fake.base)),
     };
-    let schedule = Schedule { attempts: 5, base: Duration::from_millis(1), cap: Duration::from_millis(4) };
-    Shopify::with_limits(&settings, Limits { schedule, ..Limits::QUICK }, 4, None, clock).unwrap()
+    Shopify::with_limits(&settings, limits, 4, pacer, clock).unwrap()
 }
 
 fn with_token(fake: &Fake) -> Shopify {
@@ -280,4 +284,31 @@ async fn a_webhook_subscription_that_exists_is_done_and_another_refusal_is_not()
         .unwrap();
     let refused = Fake::start(answer("Address is not allowed")).await;
     assert!(with_token(&refused).create_webhook_subscription("ORDERS_UPDATED", "https://h.example/x").await.is_err());
+}
+
+#[tokio::test]
+async fn a_429_that_does_not_say_when_to_come_back_means_a_second() {
+    let fake = Fake::start(|_, _| Act::status(429, &[])).await;
+    let limits = Limits { call: Duration::from_millis(900), ..Limits::QUICK };
+    let pacer = Pacer::new(Bucket::new(CAPACITY, RESTORED_PER_SECOND, Instant::now()));
+    let access = ShopifyAccess::Token(SecretString::from("shpat_1"));
+    let shop = shop_with(&fake, access, Clock::new(), limits, Some(pacer));
+    let error = shop.scopes().await.unwrap_err();
+    let second = Some(Duration::from_secs(1));
+    assert!(matches!(error, UpstreamError::Deadline { retry_after, .. } if retry_after == second), "{error}");
+    assert_eq!(fake.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_deadline_runs_while_a_call_waits_for_the_token_that_another_has_asked_for() {
+    let fake = Fake::start(|_, _| Act::Hang).await;
+    let limits = Limits { call: Duration::from_millis(100), ..Limits::QUICK };
+    let access =
+        ShopifyAccess::ClientCredentials { client_id: "1".to_owned(), client_secret: SecretString::from("hush") };
+    let shop = shop_with(&fake, access, Clock::new(), limits, None);
+    let both = async { tokio::join!(shop.scopes(), shop.scopes(), shop.scopes()) };
+    let (one, two, three) = tokio::time::timeout(Duration::from_secs(4), both).await.expect("they wait for each other");
+    for ended in [one, two, three] {
+        assert!(ended.is_err_and(|error| error.is_transient()));
+    }
 }

@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// An upstream tells whole seconds. A copy that was asked for this soon after its change may have missed a second change
 /// in the same second (or the clocks differ by as much), and is fetched once more.
-const SAME_SECOND: TimeDelta = TimeDelta::seconds(10);
+pub(crate) const SAME_SECOND: TimeDelta = TimeDelta::seconds(10);
 
 /// The ids among these that have to be fetched: unknown, marked gone, older in the copy, or changed at or after
 /// `recheck_from` and copied so soon after that that the copy may have missed a change of the same second. Products and
@@ -88,8 +88,8 @@ pub async fn newer(
     .await
 }
 
-/// Copies that are not marked gone, whose last change lies from `from` (inclusive) to `to` (exclusive), that were asked
-/// for before `asked_before`, and that are not among `seen`, which must be in order.
+/// Copies that are not marked gone, whose last change lies from `from` (inclusive) to `to` (exclusive), and that were asked
+/// for before `asked_before`.
 ///
 /// # Errors
 /// Database errors.
@@ -98,17 +98,32 @@ pub async fn list_unseen(
     kind: Kind,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     asked_before: DateTime<Utc>,
-    seen: &[i64],
 ) -> sqlx::Result<Vec<i64>> {
-    let copied = match kind {
-        Kind::Product => list_products(conn, from, to, asked_before).await?,
-        Kind::Order => list_orders(conn, from, to, asked_before).await?,
-        Kind::Customer => list_customers(conn, from, to, asked_before).await?,
-        Kind::Subscription => list_subscriptions(conn, from, to, asked_before).await?,
-        Kind::Charge => list_charges(conn, from, to, asked_before).await?,
-        Kind::RechargeOrder => list_recharge_orders(conn, from, to, asked_before).await?,
-    };
-    Ok(copied.into_iter().filter(|id| seen.binary_search(id).is_err()).collect())
+    match kind {
+        Kind::Product => list_products(conn, from, to, asked_before).await,
+        Kind::Order => list_orders(conn, from, to, asked_before).await,
+        Kind::Customer => list_customers(conn, from, to, asked_before).await,
+        Kind::Subscription => list_subscriptions(conn, from, to, asked_before).await,
+        Kind::Charge => list_charges(conn, from, to, asked_before).await,
+        Kind::RechargeOrder => list_recharge_orders(conn, from, to, asked_before).await,
+    }
+}
+
+/// Copies that are not marked gone, that something still hangs on however old they are, and that were asked for before
+/// `asked_before`. Customers never: nothing hangs on them.
+///
+/// # Errors
+/// Database errors.
+pub async fn list_standing(conn: &mut PgConnection, kind: Kind, asked_before: DateTime<Utc>) -> sqlx::Result<Vec<i64>> {
+    match kind {
+        // Whatever is on sale.
+        Kind::Product => list_products(conn, Time::UNIX_EPOCH, asked_before, asked_before).await,
+        Kind::Order => list_open_orders(conn, asked_before).await,
+        Kind::Customer => Ok(Vec::new()),
+        Kind::Subscription => list_going_on(conn, asked_before).await,
+        Kind::Charge => list_charges(conn, Time::UNIX_EPOCH, asked_before, asked_before).await,
+        Kind::RechargeOrder => list_outside_the_shop(conn, asked_before).await,
+    }
 }
 
 type Time = DateTime<Utc>;
@@ -205,6 +220,53 @@ async fn list_recharge_orders(conn: &mut PgConnection, from: Time, to: Time, bef
         "#,
         from,
         to,
+        before,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Orders of the shop with something still to be sent: those claim.
+async fn list_open_orders(conn: &mut PgConnection, before: Time) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT o.order_id
+        FROM mirror.orders AS o
+        WHERE o.fetched_at < $1 AND o.deleted_at IS NULL AND o.cancelled_at IS NULL AND o.closed_at IS NULL
+            AND EXISTS (
+                SELECT FROM mirror.order_lines AS l WHERE l.order_id = o.order_id AND l.unfulfilled_quantity > 0
+            )
+        ORDER BY o.order_id
+        "#,
+        before,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+async fn list_going_on(conn: &mut PgConnection, before: Time) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT subscription_id
+        FROM mirror.recharge_subscriptions
+        WHERE fetched_at < $1 AND deleted_at IS NULL AND status NOT IN ('cancelled', 'expired')
+        ORDER BY subscription_id
+        "#,
+        before,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Orders of Recharge that are queued, or that claim by themselves since the shop does not know them.
+async fn list_outside_the_shop(conn: &mut PgConnection, before: Time) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT order_id
+        FROM mirror.recharge_orders
+        WHERE fetched_at < $1 AND deleted_at IS NULL AND external_order_id IS NULL AND status <> 'cancelled'
+        ORDER BY order_id
+        "#,
         before,
     )
     .fetch_all(conn)

@@ -36,9 +36,10 @@ fn poll_job(period: Duration) -> Job {
 }
 
 fn reconcile_job() -> Job {
-    let about = "Compares the copies of the last days with what Shopify and Recharge have; on Sundays, of 59 days.";
+    let about =
+        "Compares the copies of the last days with what Shopify and Recharge have; once a week, all that matter.";
     let mut job = Job::every("mirror_reconcile", about, Duration::from_hours(24), |app, slot| async move {
-        reconcile::run(&app, reconcile::depth(slot.window.ends_at), &slot.stop).await.report()
+        reconcile::run(&app, &slot.stop).await.report()
     });
     job.longest = Duration::from_hours(12);
     job

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::fetch::{self, Fetched};
+use super::fetch::{self, Fetched, MOST_UNREADABLE};
 use super::place::Place;
 use super::{Stream, StreamError};
 use crate::app::App;
-use crate::mirror::recharge::{At, Recharge};
+use crate::mirror::recharge::{At, Documents, Recharge};
 use crate::mirror::rows::{Seen, Source};
 use crate::mirror::shopify::{Shopify, Window};
 use crate::mirror::store::Copies;
 use crate::mirror::store::seen::{Kind, newer};
-use crate::mirror::upstream::{Page, UpstreamError};
+use crate::mirror::upstream::UpstreamError;
 
 /// What a page came to.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Looked {
     pub next: Option<Place>,
     /// What it showed.
     pub ids: Vec<i64>,
+    /// The first and the last of the changes that it showed.
+    pub changes: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// What there is to write.
     pub fetched: Fetched,
 }
@@ -42,17 +44,28 @@ pub fn recharge(app: &App) -> Result<&Recharge, StreamError> {
     app.mirror.recharge.as_ref().ok_or(StreamError::NotSetUp(Source::Recharge))
 }
 
-/// Asks for the page at `here` and for what it shows that is newer than the copies. What changed at or after
-/// `recheck_from` is also asked for if it was copied too soon after ([`newer`]).
+/// What of a page of Shopify is fetched. Pages of Recharge are whole documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// What is newer than its copy, and what changed at or after this and was copied too soon after ([`newer`]).
+    Newer(DateTime<Utc>),
+    /// All of it: an upstream may change something and not say so.
+    All,
+}
+
+/// Asks for the page at `here` and for what is wanted of what it shows.
 ///
 /// # Errors
 /// What the upstream or the database said.
-pub async fn look(app: &App, stream: Stream, here: Place, recheck_from: DateTime<Utc>) -> Result<Looked, StreamError> {
+pub async fn look(app: &App, stream: Stream, here: Place, wanted: Wanted) -> Result<Looked, StreamError> {
     match stream.kind() {
-        Some(kind @ (Kind::Product | Kind::Order)) => look_at_shopify(app, stream, kind, here, recheck_from).await,
+        Some(kind @ (Kind::Product | Kind::Order)) => look_at_shopify(app, stream, kind, here, wanted).await,
         Some(kind) => look_at_recharge(app, stream, kind, here).await,
         // It has no pages.
-        None => Ok(Looked { here, next: None, ids: Vec::new(), fetched: Fetched::nothing(app.clock.local_now()) }),
+        None => {
+            let fetched = Fetched::nothing(app.clock.local_now());
+            Ok(Looked { here, next: None, ids: Vec::new(), changes: None, fetched })
+        }
     }
 }
 
@@ -61,7 +74,7 @@ async fn look_at_shopify(
     stream: Stream,
     kind: Kind,
     here: Place,
-    recheck_from: DateTime<Utc>,
+    wanted: Wanted,
 ) -> Result<Looked, StreamError> {
     let shopify = shopify(app)?;
     let window = Window { from: here.from, to: here.to };
@@ -69,12 +82,17 @@ async fn look_at_shopify(
         Kind::Product => shopify.seen_products(&window, here.cursor.as_deref()).await?,
         _ => shopify.seen_orders(&window, here.cursor.as_deref()).await?,
     };
-    let ids = {
-        let mut conn = app.db.acquire().await?;
-        newer(&mut conn, kind, &page.items, recheck_from).await?
+    let ids = match wanted {
+        Wanted::Newer(recheck_from) => newer(&mut *app.db.acquire().await?, kind, &page.items, recheck_from).await?,
+        Wanted::All => {
+            let mut ids: Vec<i64> = page.items.iter().map(|one| one.id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        }
     };
-    let fetched = fetch::by_id(shopify, &app.clock, kind, &ids).await?;
-    Ok(looked(stream, here, &page.items, page.next, fetched))
+    let fetched = fetch::by_id(shopify, &app.clock, kind, &ids, MOST_UNREADABLE + 1).await?.unless_changed()?;
+    Ok(looked(app, stream, here, &page.items, page.next, fetched)?)
 }
 
 /// Pages of Recharge are whole documents: there is nothing to be fetched.
@@ -85,26 +103,31 @@ async fn look_at_recharge(app: &App, stream: Stream, kind: Kind, here: Place) ->
         Some(cursor) => At::Cursor(cursor.clone()),
         None => At::Window { updated_from: here.from, updated_to: here.to },
     };
-    let (seen, next, copies) = recharge_page(recharge, kind, &at).await?;
-    fetched.copies.push(copies);
-    Ok(looked(stream, here, &seen, next, fetched))
+    let (seen, page) = recharge_page(recharge, kind, &at).await?;
+    fetched.copies.push(page.copies);
+    fetched.unreadable = page.unreadable;
+    Ok(looked(app, stream, here, &seen, page.next, fetched.unless_changed()?)?)
 }
 
-async fn recharge_page(
-    recharge: &Recharge,
-    kind: Kind,
-    at: &At,
-) -> Result<(Vec<Seen>, Option<String>, Copies), UpstreamError> {
+/// A page of Recharge, of whatever kind.
+struct Shown {
+    copies: Copies,
+    unreadable: Vec<(i64, UpstreamError)>,
+    next: Option<String>,
+}
+
+async fn recharge_page(recharge: &Recharge, kind: Kind, at: &At) -> Result<(Vec<Seen>, Shown), UpstreamError> {
     fn shown<T>(
-        page: Page<T>,
+        page: Documents<T>,
         seen: impl Fn(&T) -> (i64, DateTime<Utc>),
         copies: impl Fn(Vec<T>) -> Copies,
-    ) -> (Vec<Seen>, Option<String>, Copies) {
+    ) -> (Vec<Seen>, Shown) {
         let of = |row: &T| {
             let (id, updated_at) = seen(row);
             Seen { id, updated_at }
         };
-        (page.items.iter().map(of).collect(), page.next, copies(page.items))
+        let Documents { items, unreadable, next } = page;
+        (items.iter().map(of).collect(), Shown { copies: copies(items), unreadable, next })
     }
     Ok(match kind {
         Kind::Customer => {
@@ -121,9 +144,24 @@ async fn recharge_page(
     })
 }
 
-fn looked(stream: Stream, here: Place, seen: &[Seen], next: Option<String>, fetched: Fetched) -> Looked {
-    let count = i64::try_from(seen.len()).unwrap_or(i64::MAX);
-    let last = seen.iter().map(|one| one.updated_at).max();
-    let next = here.after(count, last, next, stream.window_most());
-    Looked { here, next, ids: seen.iter().map(|one| one.id).collect(), fetched }
+/// What cannot be read was shown all the same: it is counted, and not taken for something that is missing.
+fn looked(
+    app: &App,
+    stream: Stream,
+    here: Place,
+    seen: &[Seen],
+    next: Option<String>,
+    fetched: Fetched,
+) -> Result<Looked, UpstreamError> {
+    if next.is_some() && next == here.cursor {
+        let reason = "the next page is the same page".to_owned();
+        return Err(UpstreamError::Malformed { path: "cursor".to_owned(), reason });
+    }
+    let mut ids: Vec<i64> = seen.iter().map(|one| one.id).collect();
+    ids.extend(fetched.unreadable.iter().map(|(id, _)| *id).filter(|id| !seen.iter().any(|one| one.id == *id)));
+    let times = || seen.iter().map(|one| one.updated_at);
+    let changes = times().min().zip(times().max());
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let next = here.after(count, changes.map(|(_, last)| last), next, stream.window_most(&app.mirror.settings));
+    Ok(Looked { here, next, ids, changes, fetched })
 }

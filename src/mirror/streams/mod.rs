@@ -18,11 +18,13 @@
 //! - The place is moved with a compare-and-set. Two who walk one stream (a job and `holdfast mirror backfill`, or a worker
 //!   that was taken for dead) do no harm: who comes second sees where the other is and goes on there.
 //! - Polls find what has changed, not what is gone and not what an upstream failed to list. [`reconcile`] compares every
-//!   day what the upstream shows of the last days with the copies, and asks for what is missing by id.
+//!   day what the upstream shows of the last days with the copies, and asks for what is missing by id; every week, of all
+//!   that matters.
 //!
 //! An entity that cannot be read (a new shape, a list that is longer than can be asked for) must neither stop the stream
 //! nor be dropped in silence: it is left out, told in the stream's `last_error`, counted, and comes up again at every
-//! reconciliation. Many on one page are taken for a change of the API, and stop the stream.
+//! reconciliation. Many on one page are taken for a change of the API, and stop the stream. A question that is more than the
+//! upstream manages is asked in halves; it is an outage only where not even something small is answered.
 
 use std::sync::Arc;
 

@@ -40,10 +40,16 @@ pub struct StreamRow {
     pub backfill_expected: Option<i64>,
     /// Objects that it has seen.
     pub backfill_seen: i64,
+    /// The first change that it was shown.
+    pub backfill_first_at: Option<DateTime<Utc>>,
     /// When it was done.
     pub backfilled_at: Option<DateTime<Utc>>,
     /// When the copies were last compared with what there is.
     pub reconciled_at: Option<DateTime<Utc>>,
+    /// When all copies that matter were last compared, however old.
+    pub deep_reconciled_at: Option<DateTime<Utc>>,
+    /// Whether what the open window shows is fetched again, also where the copy is as new.
+    pub refetching: bool,
     /// When a page was last written.
     pub last_success_at: Option<DateTime<Utc>>,
     /// What went wrong last.
@@ -93,8 +99,8 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<StreamRow>> {
         r#"
         SELECT
             source, stream, phase, watermark, window_from, window_to, cursor, window_seen, seen, written, backfill_from,
-            backfill_to, backfill_expected, backfill_seen, backfilled_at, reconciled_at, last_success_at, last_error,
-            last_error_at
+            backfill_to, backfill_expected, backfill_seen, backfill_first_at, backfilled_at, reconciled_at, deep_reconciled_at,
+            refetching, last_success_at, last_error, last_error_at
         FROM mirror.streams
         ORDER BY source, stream
         "#
@@ -143,7 +149,7 @@ pub async fn open_window(
     sqlx::query!(
         r#"
         UPDATE mirror.streams
-        SET window_from = $3, window_to = $4, cursor = NULL, window_seen = 0
+        SET window_from = $3, window_to = $4, cursor = NULL, window_seen = 0, window_at = NULL
         WHERE source = $1 AND stream = $2 AND window_to IS NULL
         "#,
         stream.source().as_str(),
@@ -157,7 +163,7 @@ pub async fn open_window(
 }
 
 /// Has a stream copied from the beginning again, as if for the first time; its copies stay, and what has not changed is
-/// not written. Within a transaction of the mirror.
+/// not written. `refetching`: also what is as new as its copy is fetched. Within a transaction of the mirror.
 ///
 /// # Errors
 /// Database errors.
@@ -165,18 +171,47 @@ pub async fn begin_again(
     conn: &mut PgConnection,
     stream: Stream,
     window: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    refetching: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         UPDATE mirror.streams
         SET phase = 'backfill', window_from = $3, window_to = $4, cursor = NULL, window_seen = 0, backfill_from = $3,
-            backfill_to = $4, backfill_seen = 0, backfilled_at = NULL
+            backfill_to = $4, backfill_expected = NULL, backfill_seen = 0, backfill_first_at = NULL,
+            backfilled_at = NULL, window_at = NULL, refetching = $5
         WHERE source = $1 AND stream = $2
         "#,
         stream.source().as_str(),
         stream.name(),
         window.map(|(from, _)| from),
         window.map(|(_, to)| to),
+        refetching,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes how many objects a backfill will see, and what its token cannot see. Within a transaction of the mirror.
+///
+/// # Errors
+/// Database errors.
+pub async fn set_outlook(
+    conn: &mut PgConnection,
+    stream: Stream,
+    expected: Option<i64>,
+    warning: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        UPDATE mirror.streams
+        SET backfill_expected = COALESCE($3, backfill_expected), warning = $4
+        WHERE source = $1 AND stream = $2
+        "#,
+        stream.source().as_str(),
+        stream.name(),
+        expected,
+        warning,
     )
     .execute(conn)
     .await?;
@@ -190,6 +225,8 @@ pub struct Counts {
     pub seen: i64,
     /// Copies that were written for it.
     pub written: i64,
+    /// The first and the last of the changes that it showed.
+    pub changes: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 /// Moves a stream from `here` to `next`; without a next place its window is done, and everything up to its end is copied.
@@ -213,6 +250,9 @@ pub async fn advance(
             backfilled_at = CASE WHEN $8::timestamptz IS NULL AND phase = 'backfill' THEN $13 ELSE backfilled_at END,
             phase = CASE WHEN $8::timestamptz IS NULL THEN 'incremental' ELSE phase END,
             watermark = CASE WHEN $8::timestamptz IS NULL THEN GREATEST(watermark, window_to) ELSE watermark END,
+            refetching = refetching AND $8::timestamptz IS NOT NULL,
+            backfill_first_at = CASE WHEN phase = 'backfill' THEN COALESCE(backfill_first_at, $14) ELSE backfill_first_at END,
+            window_at = CASE WHEN $8::timestamptz IS NULL THEN NULL ELSE GREATEST(window_at, $15) END,
             last_success_at = $13
         WHERE source = $1 AND stream = $2 AND window_from = $3 AND window_to = $4 AND cursor IS NOT DISTINCT FROM $5
             AND window_seen = $6
@@ -230,6 +270,8 @@ pub async fn advance(
         counts.seen,
         counts.written,
         now,
+        counts.changes.map(|(first, _)| first),
+        counts.changes.map(|(_, last)| last),
     )
     .execute(conn)
     .await?;
@@ -251,7 +293,7 @@ pub async fn copied_at_once(
         UPDATE mirror.streams
         SET phase = 'incremental', watermark = GREATEST(watermark, $5), seen = seen + $3, written = written + $4,
             backfill_seen = backfill_seen + CASE WHEN phase = 'backfill' THEN $3 ELSE 0 END,
-            backfilled_at = COALESCE(backfilled_at, $5), last_success_at = $5
+            backfilled_at = COALESCE(backfilled_at, $5), refetching = false, last_success_at = $5
         WHERE source = $1 AND stream = $2
         "#,
         stream.source().as_str(),
@@ -272,7 +314,7 @@ pub async fn copied_at_once(
 /// Database errors.
 pub async fn restart_window(conn: &mut PgConnection, stream: Stream) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE mirror.streams SET cursor = NULL, window_seen = 0 WHERE source = $1 AND stream = $2",
+        "UPDATE mirror.streams SET cursor = NULL, window_seen = 0, window_at = NULL WHERE source = $1 AND stream = $2",
         stream.source().as_str(),
         stream.name(),
     )
@@ -281,7 +323,8 @@ pub async fn restart_window(conn: &mut PgConnection, stream: Stream) -> sqlx::Re
     Ok(())
 }
 
-/// Notes that the copies of a stream were compared with what there is. Within a transaction of the mirror.
+/// Notes that the copies of a stream were compared with what there is; `deep`: all that matter, however old. Within a
+/// transaction of the mirror.
 ///
 /// # Errors
 /// Database errors.
@@ -289,12 +332,13 @@ pub async fn reconciled(
     conn: &mut PgConnection,
     stream: Stream,
     counts: Counts,
+    deep: bool,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         UPDATE mirror.streams
-        SET reconciled_at = $5, seen = seen + $3, written = written + $4
+        SET reconciled_at = $5, deep_reconciled_at = CASE WHEN $6 THEN $5 ELSE deep_reconciled_at END, seen = seen + $3, written = written + $4
         WHERE source = $1 AND stream = $2
         "#,
         stream.source().as_str(),
@@ -302,6 +346,7 @@ pub async fn reconciled(
         counts.seen,
         counts.written,
         now,
+        deep,
     )
     .execute(conn)
     .await?;

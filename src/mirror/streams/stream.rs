@@ -104,9 +104,9 @@ impl Stream {
     /// Objects after which a window is closed, and the next begins where it ended: Shopify pages through 25,000 of one
     /// search and no further.
     #[must_use]
-    pub fn window_most(self) -> i64 {
+    pub fn window_most(self, settings: &Settings) -> i64 {
         match self.source() {
-            Source::Shopify => 20_000,
+            Source::Shopify => settings.window_most,
             Source::Recharge => i64::MAX,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use scoped_futures::ScopedFutureExt;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::Fetched;
-use super::look::{self, Looked};
+use super::look::{self, Looked, Wanted};
 use super::place::Place;
 use super::queries::{self, Counts};
 use super::{Stream, StreamError};
 use crate::app::App;
+use crate::mirror::store::seen::SAME_SECOND;
 use crate::mirror::store::{self, gone};
 use crate::mirror::upstream::UpstreamError;
 
@@ -46,11 +47,35 @@ impl Walked {
     }
 }
 
+/// A page, and how far the walk is with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// What the page came to.
+    pub page: Walked,
+    /// Objects that the first copy has seen, this page included.
+    pub seen: i64,
+    /// How many it will see, where the upstream tells.
+    pub expected: Option<i64>,
+    /// Which part of the time from the first change to the end of the window is walked, from 0 to 1.
+    pub share: Option<f64>,
+}
+
+/// The first and the last change of a page, if it showed any.
+pub type Changes = Option<(DateTime<Utc>, DateTime<Utc>)>;
+
 /// Is told of every page.
-pub type Tell<'a> = &'a (dyn Fn(Stream, Walked) + Send + Sync);
+pub type Tell<'a> = &'a (dyn Fn(Stream, Progress) + Send + Sync);
 
 /// Who is told nothing.
-pub fn nobody(_: Stream, _: Walked) {}
+pub fn nobody(_: Stream, _: Progress) {}
+
+/// Which part of the time from `first` to `to` has passed at `at`, from 0 to 1.
+#[must_use]
+pub fn share(first: Option<DateTime<Utc>>, at: Option<DateTime<Utc>>, to: DateTime<Utc>) -> Option<f64> {
+    let (first, at) = first.zip(at)?;
+    let whole = (to - first).as_seconds_f64();
+    (whole > 0.0).then(|| ((at - first).as_seconds_f64() / whole).clamp(0.0, 1.0))
+}
 
 /// Walks to the end of the open window, from wherever the stream stands. To be called from a task that is not dropped.
 ///
@@ -67,13 +92,23 @@ pub async fn walk(
     loop {
         let row = queries::find(&mut *app.db.acquire().await?, stream).await?;
         let Some((here, row)) = row.and_then(|row| Some((row.place()?, row))) else { return Ok(walked) };
-        // What an earlier window has shown was looked at then.
-        let recheck_from = row.watermark.unwrap_or(here.from);
-        let mut note = |page: Walked| {
-            walked.add(page);
-            tell(stream, page);
+        // What an earlier window has shown was looked at then, but for what changed just before its end: that may have been
+        // copied in the very second of its change, with another change still to come in it.
+        let again_before = SAME_SECOND + TimeDelta::seconds(1);
+        let wanted = match row.watermark {
+            _ if row.refetching => Wanted::All,
+            Some(watermark) => Wanted::Newer(watermark - again_before),
+            None => Wanted::Newer(here.from),
         };
-        match walk_from(app, stream, here, recheck_from, stop, &mut note).await {
+        let (mut seen, mut first, to) = (row.backfill_seen, row.backfill_first_at, here.to);
+        let mut note = |page: Walked, changes: Changes| {
+            walked.add(page);
+            seen += page.seen;
+            first = first.or(changes.map(|(first, _)| first));
+            let share = share(first, changes.map(|(_, last)| last), to);
+            tell(stream, Progress { page, seen, expected: row.backfill_expected, share });
+        };
+        match walk_from(app, stream, here, wanted, stop, &mut note).await {
             Ok(()) => {}
             Err(StreamError::Upstream(UpstreamError::StaleCursor)) if restarts < MOST_RESTARTS => {
                 restarts += 1;
@@ -91,13 +126,13 @@ async fn walk_from(
     app: &Arc<App>,
     stream: Stream,
     here: Place,
-    recheck_from: DateTime<Utc>,
+    wanted: Wanted,
     stop: &CancellationToken,
-    note: &mut (dyn FnMut(Walked) + Send),
+    note: &mut (dyn FnMut(Walked, Changes) + Send),
 ) -> Result<(), StreamError> {
     let (sender, mut pages) = mpsc::channel(AHEAD);
     let fetching = async {
-        fetch_pages(app, stream, here, recheck_from, sender).await;
+        fetch_pages(app, stream, here, wanted, sender).await;
         // What it has sent is still to be written.
         std::future::pending::<()>().await;
     };
@@ -109,8 +144,9 @@ async fn walk_from(
                 page = pages.recv() => page,
             };
             let Some(page) = page else { return Ok(()) };
-            let Some(written) = write_page(app, stream, &page?).await? else { return Ok(()) };
-            note(written);
+            let page = page?;
+            let Some(written) = write_page(app, stream, &page).await? else { return Ok(()) };
+            note(written, page.changes);
         }
     };
     // Once writing ends the fetching of what nobody waits for is given up; it holds no transaction.
@@ -125,12 +161,12 @@ async fn fetch_pages(
     app: &Arc<App>,
     stream: Stream,
     here: Place,
-    recheck_from: DateTime<Utc>,
+    wanted: Wanted,
     sender: mpsc::Sender<Result<Looked, StreamError>>,
 ) {
     let mut place = Some(here);
     while let Some(here) = place.take() {
-        let looked = look::look(app, stream, here, recheck_from).await;
+        let looked = look::look(app, stream, here, wanted).await;
         place = looked.as_ref().ok().and_then(|page| page.next.clone());
         if sender.send(looked).await.is_err() {
             return;
@@ -145,14 +181,14 @@ async fn write_page(app: &App, stream: Stream, page: &Looked) -> Result<Option<W
     let (walked, advanced) = store::write(&app.db, "mirror_page", |conn| {
         async move {
             let walked = write_fetched(conn, stream, page.ids.len(), &page.fetched).await?;
-            let counts = Counts { seen: walked.seen, written: walked.written };
+            let counts = Counts { seen: walked.seen, written: walked.written, changes: page.changes };
             let advanced = queries::advance(conn, stream, &page.here, page.next.as_ref(), counts, now).await?;
             Ok::<_, StreamError>((walked, advanced))
         }
         .scope_boxed()
     })
     .await?;
-    tell_unreadable(app, stream, &page.fetched).await;
+    tell_unreadable(app, stream, &page.fetched.unreadable).await;
     count(stream, walked);
     Ok(advanced.then_some(walked))
 }
@@ -182,10 +218,15 @@ pub(crate) async fn write_fetched(
 }
 
 /// Tells what could not be read where an operator looks.
-pub(super) async fn tell_unreadable(app: &App, stream: Stream, fetched: &Fetched) {
-    for (id, error) in &fetched.unreadable {
+pub(crate) async fn tell_unreadable(app: &App, stream: Stream, unreadable: &[(i64, UpstreamError)]) {
+    for (id, error) in unreadable {
         tracing::error!(%stream, id, %error, "an entity cannot be read and is not copied");
-        queries::note_failure(app, stream, &format!("{id} cannot be read: {}", error.public())).await;
+    }
+    // One text for all of them: the next would hide the one before.
+    let texts: Vec<String> =
+        unreadable.iter().map(|(id, error)| format!("{id} cannot be read: {}", error.public())).collect();
+    if !texts.is_empty() {
+        queries::note_failure(app, stream, &texts.join("; ")).await;
     }
 }
 

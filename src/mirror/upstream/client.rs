@@ -19,7 +19,7 @@ use crate::mirror::rows::Source;
 /// How long, how large, how often.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A call with all its attempts, from its turn on.
+    /// A call with all its attempts and the waits for its pace, from its turn on.
     pub call: Duration,
     /// One attempt.
     pub attempt: Duration,
@@ -146,8 +146,8 @@ impl Client {
         self.pacer.as_ref()
     }
 
-    /// Makes attempts until one succeeds or there is no point in another. `attempt` is given the deadline. A call first
-    /// waits for its turn and its pace; the deadline runs from then on.
+    /// Makes attempts until one succeeds or there is no point in another. `attempt` is given the deadline, which runs from
+    /// the call's turn on. The wait for that is bounded, too: by the deadlines of those whose turn comes before.
     ///
     /// # Errors
     /// Why it came to nothing.
@@ -158,8 +158,12 @@ impl Client {
     {
         // The semaphore is never closed, so this never fails.
         let _turn = self.turns.acquire().await.ok();
-        let mut taken = self.pace(call.cost).await;
         let deadline = Instant::now() + self.limits.call;
+        let mut taken = timeout_at(deadline, self.pace(call.cost)).await.map_err(|_| UpstreamError::Deadline {
+            attempts: 0,
+            last: Cause::Throttled,
+            retry_after: None,
+        })?;
         let mut number = 1;
         loop {
             let span = tracing::debug_span!("upstream_attempt", upstream = %self.upstream, call.operation, number);

@@ -145,3 +145,18 @@ async fn no_more_calls_than_allowed_are_made_at_a_time() {
     futures_util::future::try_join_all((0..20).map(|_| client.call(GET, attempt))).await.unwrap();
     assert_eq!(most.load(Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn the_deadline_runs_while_a_call_waits_for_its_pace() {
+    let limits = Limits { call: Duration::from_millis(50), ..limits() };
+    let empty = Pacer::new(Bucket::new(0.0, 1.0, Instant::now()));
+    let client = Client::new(Source::Shopify, limits, 1, Some(empty), Clock::new()).unwrap();
+    let fake = Fake::start(|_, _| Act::ok(&json!({ "a": 1 }))).await;
+    let costly = Call { cost: 3600.0, ..GET };
+    let ended =
+        tokio::time::timeout(Duration::from_secs(5), get(&client, costly, &fake)).await.expect("it waits for an hour");
+    assert!(matches!(ended, Err(UpstreamError::Deadline { attempts: 0, .. })), "{ended:?}");
+    // It was never sent, and those after it do not pay for it.
+    assert_eq!(get(&client, Call { cost: 0.0, ..GET }, &fake).await.unwrap(), json!({ "a": 1 }));
+    assert_eq!(fake.requests().len(), 1);
+}

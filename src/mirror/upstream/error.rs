@@ -58,7 +58,7 @@ impl Cause {
 }
 
 /// Why a call to an upstream came to nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
     /// Every attempt failed.
     #[error("no success in {attempts} attempts; the last one: {last}")]
@@ -138,6 +138,19 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether what was asked for is more than the upstream manages in its time, or lets one question cost: less of it at
+    /// a time may do.
+    #[must_use]
+    pub fn is_too_heavy(&self) -> bool {
+        match self {
+            Self::Exhausted { last, .. } | Self::Deadline { last, .. } => {
+                *last == Cause::Status(504) || *last == Cause::Code("TIMEOUT".to_owned())
+            }
+            Self::Refused { code, .. } => code.starts_with("MAX_COST_EXCEEDED"),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -37,6 +37,11 @@ impl Bucket {
         seconds(-self.available / self.restore_per_second)
     }
 
+    /// What was taken for a request that was never sent is there again.
+    pub fn give_back(&mut self, cost: f64) {
+        self.available = (self.available + cost).min(self.capacity);
+    }
+
     /// The request that took this is over.
     pub fn over(&mut self, cost: f64) {
         self.in_flight = (self.in_flight - cost).max(0.0);
@@ -46,7 +51,7 @@ impl Bucket {
     /// counted in it yet.
     pub fn correct(&mut self, said: &Throttle, cost: f64, now: Instant) {
         self.capacity = said.capacity;
-        self.restore_per_second = said.restore_per_second;
+        self.restore_per_second = said.restored_per_second();
         self.available = said.available - (self.in_flight - cost).max(0.0);
         self.as_of = now;
     }
@@ -70,6 +75,7 @@ pub struct Pacer {
 pub struct Taken<'a> {
     pacer: &'a Pacer,
     cost: f64,
+    waiting: bool,
 }
 
 impl Pacer {
@@ -81,11 +87,12 @@ impl Pacer {
 
     /// Waits until a request of this cost may be sent.
     pub async fn wait(&self, cost: f64) -> Taken<'_> {
-        let taken = Taken { pacer: self, cost };
+        let mut taken = Taken { pacer: self, cost, waiting: true };
         let wait = self.with(|bucket| bucket.take(cost, Instant::now()));
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        taken.waiting = false;
         taken
     }
 
@@ -101,7 +108,12 @@ impl Pacer {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.pacer.with(|bucket| bucket.over(self.cost));
+        self.pacer.with(|bucket| {
+            bucket.over(self.cost);
+            if self.waiting {
+                bucket.give_back(self.cost);
+            }
+        });
     }
 }
 
@@ -143,6 +155,11 @@ mod tests {
         let (_two, _three) = tokio::join!(pacer.wait(1.0), pacer.wait(1.0));
         assert!(began.elapsed() >= Duration::from_millis(19), "{:?}", began.elapsed());
         drop(one);
+        // One that gives up waiting leaves no debt behind.
+        let debt = |pacer: &Pacer| pacer.with(|bucket| bucket.take(0.0, Instant::now()));
+        let hopeless = pacer.wait(1_000.0);
+        assert!(tokio::time::timeout(Duration::from_millis(1), hopeless).await.is_err());
+        assert!(debt(&pacer) < Duration::from_millis(50), "{:?}", debt(&pacer));
         pacer.with(|bucket| assert!((bucket.in_flight - 2.0).abs() < 1e-9));
     }
 }

@@ -46,7 +46,13 @@ impl Throttle {
     /// How long until the request fits.
     #[must_use]
     pub fn wait(&self) -> Duration {
-        seconds((self.requested - self.available) / self.restore_per_second)
+        seconds((self.requested - self.available) / self.restored_per_second())
+    }
+
+    /// What becomes available in a second, one at least: a shop that says nothing does is asked again all the same.
+    #[must_use]
+    pub fn restored_per_second(&self) -> f64 {
+        self.restore_per_second.max(1.0)
     }
 }
 
@@ -163,7 +169,9 @@ mod tests {
         let full = Throttle { available: 2000.0, ..throttle };
         assert_eq!(wait(None, Some(full)), Next::After(Duration::ZERO));
         let dead = Throttle { restore_per_second: 0.0, ..throttle };
-        assert_eq!(wait(None, Some(dead)), Next::TooLate, "it never fits");
+        assert_eq!(wait(None, Some(dead)), Next::After(Duration::from_secs(50)), "as if one came back a second");
+        let far = Throttle { requested: 4000.0, restore_per_second: 0.0, ..throttle };
+        assert_eq!(wait(None, Some(far)), Next::TooLate, "beyond the deadline");
     }
 
     #[test]

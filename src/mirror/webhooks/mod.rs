@@ -42,6 +42,9 @@ pub mod subscriptions;
 pub mod verify;
 pub mod view;
 
+#[cfg(test)]
+mod sample_tests;
+
 /// Wakes the workers of this instance when a delivery was stored.
 #[derive(Debug, Default)]
 pub struct Arrivals {

@@ -21,10 +21,11 @@ use crate::catalog::change::read_now;
 use crate::db::tx::is_contention;
 use crate::jobs::state::{Outcome, settle};
 use crate::jobs::{JobError, Report, Retry};
-use crate::mirror::refetch::{self, RechargeEntity, RefetchError, Refetched};
+use crate::mirror::refetch::{self, RechargeEntity, Refetched};
 use crate::mirror::rows::Source;
 use crate::mirror::store;
 use crate::mirror::streams::StreamError;
+use crate::mirror::upstream::UpstreamError;
 
 /// Deliveries that are claimed at once.
 const BATCH: i64 = 200;
@@ -43,25 +44,20 @@ type Failure = String;
 /// Why a fetch of several entities failed, and what that says about each.
 #[derive(Debug)]
 enum Blame {
-    /// This one cannot be read; of the others nothing is known.
-    One(i64, Failure),
     /// The database refuses one of them and does not say which.
     SomeOne(Failure),
     /// No entity is to blame: the upstream or the database is not there, or not set up.
     Nobody(Failure),
 }
 
-impl From<RefetchError> for Blame {
-    fn from(error: RefetchError) -> Self {
+impl From<StreamError> for Blame {
+    fn from(error: StreamError) -> Self {
         let text = error.public();
         match error {
-            RefetchError::Unreadable { id, .. } => Self::One(id, text),
-            RefetchError::Stream(StreamError::Database(error))
-                if error.as_database_error().is_some() && !is_contention(&error) =>
-            {
+            StreamError::Database(error) if error.as_database_error().is_some() && !is_contention(&error) => {
                 Self::SomeOne(text)
             }
-            RefetchError::Stream(_) => Self::Nobody(text),
+            _ => Self::Nobody(text),
         }
     }
 }
@@ -123,17 +119,15 @@ async fn fetch(app: &Arc<App>, source: Source, entity: Entity, ids: Vec<i64>) ->
     for _ in 0..MOST_FETCHES {
         let Some(ids) = left.pop() else { return failures };
         match refetch(app, source, entity, &ids).await.map_err(Blame::from) {
-            Ok(_) => {}
-            Err(Blame::One(bad, why)) if ids.contains(&bad) => {
-                failures.push((bad, why));
-                left.push(ids.into_iter().filter(|id| *id != bad).collect());
-                left.retain(|ids| !ids.is_empty());
+            Ok(Refetched { unreadable, .. }) => {
+                let why = |error: &UpstreamError| format!("it cannot be read: {}", error.public());
+                failures.extend(unreadable.iter().map(|(id, error)| (*id, why(error))));
             }
             Err(Blame::SomeOne(_)) if ids.len() > 1 => {
                 let (some, others) = ids.split_at(ids.len() / 2);
                 left.extend([some.to_vec(), others.to_vec()]);
             }
-            Err(Blame::Nobody(why) | Blame::SomeOne(why) | Blame::One(_, why)) => {
+            Err(Blame::Nobody(why) | Blame::SomeOne(why)) => {
                 let rest = std::mem::take(&mut left).into_iter().flatten().chain(ids);
                 failures.extend(rest.map(|id| (id, why.clone())));
             }
@@ -144,7 +138,7 @@ async fn fetch(app: &Arc<App>, source: Source, entity: Entity, ids: Vec<i64>) ->
     failures
 }
 
-async fn refetch(app: &Arc<App>, source: Source, entity: Entity, ids: &[i64]) -> Result<Refetched, RefetchError> {
+async fn refetch(app: &Arc<App>, source: Source, entity: Entity, ids: &[i64]) -> Result<Refetched, StreamError> {
     match (source, entity) {
         (Source::Shopify, Entity::Order) => refetch::shopify(app, refetch::Entity::Order, ids).await,
         (Source::Shopify, Entity::Product) => refetch::shopify(app, refetch::Entity::Product, ids).await,

@@ -78,7 +78,7 @@ pub fn recharge(
     let proof = RechargeProof {
         timestamp: text(headers, "x-recharge-webhook-timestamp"),
         signature: text(headers, "x-recharge-webhook-signature"),
-        legacy: text(headers, "x-recharge-hmac-sha256"),
+        legacy: text(headers, "x-recharge-hmac-sha256").filter(|_| account.legacy_signatures),
     };
     if !verify::recharge(body, proof, &account.webhook_secrets, now) {
         return Err(invalid_signature());

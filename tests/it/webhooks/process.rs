@@ -216,3 +216,62 @@ async fn missing_subscriptions_are_made_again_and_foreign_ones_left_alone() {
     app.finish().await;
     standin.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_about_what_cannot_be_read_keep_none_of_the_others_of_their_batch() {
+    // One at a time, so that it is known which call a fault hits.
+    let (standin, app) = start_with(|settings| settings.parallel = 1).await;
+    let (orders, charges, subscriptions) = standin.change(|world| {
+        let (_, variants) = world.add_product("Tea", &["TEA"]);
+        let orders: Vec<i64> =
+            (0..9).map(|_| world.create_order(NewOrder::of(&[(variants[0], 200)])).unwrap()).collect();
+        // More than are taken for odd ones of a page.
+        for order in &orders[..7] {
+            let line = world.order(*order).unwrap().line_ids()[0];
+            for _ in 0..100 {
+                world.fulfil(*order, &[(line, 1)], None).unwrap();
+            }
+        }
+        let due = world.now().date_naive();
+        let all: Vec<_> = (0..4).map(|_| world.subscribe(variants[0], 1, due).unwrap()).collect();
+        let charges: Vec<i64> = all.iter().map(|of| of.charge).collect();
+        (orders, charges, all.iter().map(|of| of.subscription).collect::<Vec<i64>>())
+    });
+    drop(standin.take_deliveries());
+    standin.change(|world| {
+        for order in &orders {
+            world.touch_order(*order).unwrap();
+        }
+        for charge in &charges {
+            world.fail_charge(*charge).unwrap();
+        }
+        for charge in &charges[..2] {
+            world.garble_charge(*charge).unwrap();
+        }
+    });
+    let sent = deliver(&standin, &app).await;
+    assert_eq!(sent, orders.len() + charges.len());
+    app.work_on_webhooks().await;
+    for one in deliveries(&app, "limit=100").await {
+        let id: i64 = one["entity_id"].as_str().unwrap().parse().unwrap();
+        let bad = orders[..7].contains(&id) || charges[..2].contains(&id);
+        assert_eq!(one["status"], if bad { "pending" } else { "done" }, "{one:#}");
+        assert_eq!(bad, one["last_error"].as_str().is_some_and(|error| error.contains("cannot be read")), "{one:#}");
+    }
+    // So does one whose fetch always fails: it is the entity, as long as the others are answered.
+    standin.change(|world| charges[2..].iter().for_each(|charge| world.skip_charge(*charge).map(drop).unwrap()));
+    deliver(&standin, &app).await;
+    standin.script_faults_of("GET /subscriptions/{id}", &[Some(Fault::Status(500)); 5]);
+    app.work_on_webhooks().await;
+    let listed = deliveries(&app, "source=recharge&limit=100").await;
+    let of = |id: i64, topic: &str| {
+        let id = &id.to_string();
+        let is = |one: &&Value| one["topic"] == topic && one["entity_id"] == *id;
+        listed.iter().find(is).unwrap()
+    };
+    let struck = of(subscriptions[2], "subscription/updated");
+    assert!(struck["status"] == "pending" && struck["last_error"].as_str().unwrap().contains("500"), "{struck:#}");
+    assert_eq!(of(subscriptions[3], "subscription/updated")["status"], "done");
+    app.finish().await;
+    standin.stop().await;
+}

@@ -1,13 +1,16 @@
 //! The way in.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use holdfast::clock::Clock;
 use holdfast::keys::Scope;
 use serde_json::{Value, json};
 
-use super::{FromShopify, NEW, OLD, Scheme, counted, deliveries, send_recharge, start};
-use crate::support::TestApp;
+use super::{FromShopify, NEW, OLD, Scheme, counted, deliveries, mirroring, send_recharge, start};
+use crate::support::app::settings;
+use crate::support::{TestApp, db};
 
 /// An order as Shopify sends one, with what people write in it.
 fn order(id: i64) -> Value {
@@ -148,6 +151,17 @@ async fn recharge_signs_in_two_ways_and_names_its_topic_in_the_path() {
     let ids: Vec<Value> =
         deliveries(&app, "source=recharge").await.iter().map(|one| one["entity_id"].clone()).collect();
     assert_eq!(ids, ["1", "5", "4", "3", "2", "1"].map(Value::from));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_signatures_of_recharge_are_refused_where_it_is_said_so() {
+    let mut mirror = mirroring();
+    mirror.recharge.as_mut().unwrap().legacy_signatures = false;
+    let app = TestApp::start_mirroring(Arc::new(db::fresh().await), Clock::new(), settings(), mirror).await;
+    let body = json!({"order": {"id": 1}});
+    send_recharge(&app, "order/created", &body, NEW, Scheme::Legacy).await.refused(401, "invalid_signature");
+    send_recharge(&app, "order/created", &body, NEW, Scheme::Signed(0)).await.expect(200);
     app.finish().await;
 }
 

@@ -26,6 +26,11 @@ fn total(items: &[Item]) -> Decimal {
     items.iter().map(|item| item.price * Decimal::from(item.quantity)).sum()
 }
 
+/// A quantity; a negative one is not told.
+fn told(quantity: i64) -> Option<i64> {
+    (quantity >= 0).then_some(quantity)
+}
+
 fn person() -> Value {
     json!({
         "first_name": "Ada", "last_name": "Example", "phone": "+1 555 0100", "address1": "1 Example Road",
@@ -69,7 +74,7 @@ pub(in crate::demo::standin) fn subscription(subscription: &Subscription) -> Val
         "price": number(item.price),
         "product_title": &*item.title,
         "properties": [],
-        "quantity": item.quantity,
+        "quantity": told(item.quantity),
         // The charge has the code although the subscription does not.
         "sku": null,
         "sku_override": false,
@@ -86,7 +91,7 @@ fn line(item: &Item, in_charge: bool) -> Value {
         "external_variant_id": {"ecommerce": item.variant.to_string()},
         "original_price": if in_charge { json!(text(item.price)) } else { number(item.price) },
         "properties": [],
-        "quantity": item.quantity,
+        "quantity": told(item.quantity),
         "sku": item.sku.as_deref(),
         "title": &*item.title,
         "unit_price": text(item.price),

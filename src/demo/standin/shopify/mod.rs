@@ -33,6 +33,7 @@ use document::{Documents, Prepared};
 use errors::Failure;
 use execute::Writer;
 use roots::Roots;
+pub(super) use things::SCOPES;
 use things::{Answer, Thing};
 
 /// The version of the Admin API that the schema is of.
@@ -106,6 +107,9 @@ pub(super) async fn graphql(
     let prepared = shared.shopify.documents.prepare(&request.query, request.operation_name.as_deref());
     let operation = prepared.as_ref().map_or("invalid", |prepared| prepared.name.as_str()).to_owned();
     shared.requests.document(&request.query);
+    if let Some(variables) = request.variables.as_ref().filter(|variables| variables.contains_key("after")) {
+        shared.requests.cursor(&operation, variables["after"].as_str());
+    }
     let work = |throttled| {
         let answered = prepared.and_then(|prepared| answer(&shared, &prepared, request.variables.as_ref(), throttled));
         let body = answered.unwrap_or_else(|failure| body_of(&failure, None));
@@ -240,7 +244,7 @@ pub(super) async fn grant(State(shared): State<Shared>, body: Bytes) -> Response
         }
         let token = format!("shpat_{}", crate::ids::new_uuid().simple());
         locked(&shared.shopify.granted).push(token.clone());
-        let scope = things::SCOPES.join(",");
+        let scope = locked(&shared.world).scopes.join(",");
         axum::Json(json!({"access_token": token, "scope": scope, "expires_in": 86_399})).into_response()
     };
     shared.answered("access_token", work).await

@@ -36,6 +36,8 @@ impl<'w> Roots<'_, 'w> {
             "__typename" => Answer::Text("QueryRoot"),
             "orders" => self.orders(field)?,
             "products" => self.products(field)?,
+            "ordersCount" => Answer::One(Thing::Count(self.count_orders(field))),
+            "productsCount" => Answer::One(Thing::Count(self.count_products(field))),
             "events" => self.events(field)?,
             "order" | "product" | "fulfillment" | "refund" | "location" => self.by_id(field),
             "locations" => {
@@ -45,7 +47,7 @@ impl<'w> Roots<'_, 'w> {
             }
             "webhookSubscriptions" => Answer::Many(self.world.hooks.iter().map(Thing::Hook).collect()),
             "shop" => Answer::One(Thing::Shop(self.shop)),
-            "currentAppInstallation" => Answer::One(Thing::Installation),
+            "currentAppInstallation" => Answer::One(Thing::Installation(&self.world.scopes)),
             "inventoryProperties" => Answer::One(Thing::Inventory),
             _ => Answer::Unheld,
         })
@@ -125,6 +127,25 @@ impl<'w> Roots<'_, 'w> {
         let keyed =
             all.map(|product| (Thing::Product(product), Cursor { last_value: product.id, last_id: product.id }));
         self.sorted(keyed.collect(), field)
+    }
+
+    fn count_orders(&self, field: &Field) -> usize {
+        let filters = self.filters(field, &["updated_at", "created_at"], &[]);
+        let time = |order: &Order, of: &str| if of == "updated_at" { order.updated_at } else { order.created_at };
+        let passes = |order: &&Order| order.updated_at <= self.searchable() && filters.within(|of| time(order, of));
+        self.world.orders.values().filter(passes).count()
+    }
+
+    fn count_products(&self, field: &Field) -> usize {
+        let filters = self.filters(field, &["updated_at", "created_at"], &["status"]);
+        let time =
+            |of: &str, product: &Product| if of == "updated_at" { product.updated_at } else { product.created_at };
+        let passes = |product: &&Product| {
+            product.updated_at <= self.searchable()
+                && filters.within(|of| time(of, product))
+                && filters.named(|_, word| product.status.eq_ignore_ascii_case(word))
+        };
+        self.world.products.values().filter(passes).count()
     }
 
     fn events(&self, field: &Field) -> Result<Answer<'w>, Failure> {

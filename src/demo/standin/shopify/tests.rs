@@ -52,7 +52,7 @@ fn every_field_of_every_type_that_is_held_has_an_answer() {
         Thing::Count(1),
         Thing::Shop("shop"),
         Thing::Plan,
-        Thing::Installation,
+        Thing::Installation(&world.scopes),
         Thing::Scope("read_orders"),
         Thing::Version,
         Thing::Inventory,

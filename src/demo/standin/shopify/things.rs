@@ -15,7 +15,7 @@ mod catalogue;
 mod orders;
 mod shop;
 
-pub(super) use shop::SCOPES;
+pub(in crate::demo::standin) use shop::SCOPES;
 
 /// An object.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub(super) enum Thing<'w> {
     Count(usize),
     Shop(&'w str),
     Plan,
-    Installation,
+    Installation(&'w [&'static str]),
     Scope(&'static str),
     Version,
     Inventory,
@@ -107,7 +107,7 @@ impl<'w> Thing<'w> {
             Self::Count(_) => "Count",
             Self::Shop(_) => "Shop",
             Self::Plan => "ShopPlan",
-            Self::Installation => "AppInstallation",
+            Self::Installation(_) => "AppInstallation",
             Self::Scope(_) => "AccessScope",
             Self::Version => "ApiVersion",
             Self::Inventory => "InventoryProperties",

@@ -11,6 +11,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use crate::clock::Clock;
 use crate::mirror::rows::Source;
 
+mod census;
 mod fulfilments;
 mod orders;
 mod products;
@@ -23,6 +24,7 @@ pub use products::{Destroyed, Location, Product, Variant};
 pub use recharge::{Charge, Customer, Item, RechargeOrder, Subscribed, Subscription};
 pub use refunds::{Back, Refund, RefundLine, Restock};
 
+use super::shopify::SCOPES;
 use super::webhooks::news::{News, Newsroom};
 use recharge::RechargeWorld;
 
@@ -67,6 +69,8 @@ pub struct World {
     pub(super) recharge: RechargeWorld,
     pub(super) recharge_hooks: Vec<Hook>,
     pub(super) newsroom: Newsroom,
+    /// What the shop's tokens may see.
+    pub(super) scopes: Vec<&'static str>,
 }
 
 impl World {
@@ -87,6 +91,7 @@ impl World {
             recharge: RechargeWorld::default(),
             recharge_hooks: Vec::new(),
             newsroom: Newsroom::new(tells),
+            scopes: SCOPES.to_vec(),
         }
     }
 

@@ -68,7 +68,7 @@ pub struct Item {
     pub title: Arc<str>,
     /// Of one unit.
     pub price: Decimal,
-    /// Units.
+    /// Units; negative: how many is not told.
     pub quantity: i64,
 }
 

@@ -25,7 +25,9 @@ pub(super) fn field<'w>(thing: Thing<'w>, name: &str) -> Answer<'w> {
         (Thing::Shop(_), "plan") => Answer::One(Thing::Plan),
         (Thing::Plan, "publicDisplayName") => Answer::Text("Basic"),
         (Thing::Plan, "partnerDevelopment" | "shopifyPlus") => Answer::Yes(false),
-        (Thing::Installation, "accessScopes") => Answer::Many(SCOPES.iter().map(|of| Thing::Scope(of)).collect()),
+        (Thing::Installation(scopes), "accessScopes") => {
+            Answer::Many(scopes.iter().map(|of| Thing::Scope(of)).collect())
+        }
         (Thing::Scope(handle), "handle") => Answer::Text(handle),
         (Thing::Version, "handle") => Answer::Text(API_VERSION),
         (Thing::Inventory, "quantityNames") => {
