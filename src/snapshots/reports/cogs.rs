@@ -159,7 +159,7 @@ async fn list_moved(
         WHERE t.pool_id = $1 AND t.business_date BETWEEN $2 AND $3
             AND (
                 t.row_source IN ('snapshot_depletion', 'shortage_settlement', 'void')
-                OR (t.row_source = 'correction' AND t.shipment_id IS NOT NULL)
+                OR (t.row_source = 'correction' AND (t.shipment_id IS NOT NULL OR t.source_ref_id IS NOT NULL))
             )
         GROUP BY 1, 2, 3, 4, 5, 6
         LIMIT $5
