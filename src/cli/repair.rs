@@ -28,7 +28,7 @@ pub(super) enum RepairCommand {
         /// Go on where an earlier run ended.
         #[arg(long)]
         cursor: Option<String>,
-        /// Stop after about this many findings and print where to go on.
+        /// Stop after this many findings and print where to go on.
         #[arg(long)]
         most: Option<usize>,
         /// Machine-readable: one finding a line, then where to go on.
@@ -195,7 +195,8 @@ async fn apply_plan(
         anyhow::ensure!(plan.findings.iter().any(|one| one.id == *id), "there is no finding {id:?} in the plan");
     }
     let mut settings = config.settings();
-    settings.intervals.sweep = None;
+    // What repair is asked to do and nothing else: no job, no sweep.
+    (settings.intervals.jobs, settings.intervals.sweep) = (None, None);
     let running = app::start(database.options.clone(), Clock::new(), settings).await?;
     let mut clean = true;
     for finding in plan.findings.iter().filter(|one| only.is_empty() || only.contains(&one.id)) {

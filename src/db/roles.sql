@@ -1,6 +1,8 @@
 -- What the running service may do. Applied after every migration, where the role exists.
 DO $$
 BEGIN
+    -- Instances that start at once take turns: two that change the grants of a table would break one of them.
+    PERFORM pg_advisory_xact_lock(hashtextextended('holdfast grants', 0));
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_app') THEN
         RETURN;
     END IF;
@@ -34,9 +36,9 @@ BEGIN
     GRANT UPDATE (settled_quantity, voided_quantity, closed_at) ON discrepancies, lot_shortages TO holdfast_app;
     GRANT UPDATE (status, closed_at) ON snapshots, transfers TO holdfast_app;
     GRANT UPDATE (resolved_quantity, resolved_at) ON oversells TO holdfast_app;
-    -- What was repaired stays written; a plan grows while it is being made.
+    -- What was repaired stays written; a plan grows while it is being made, and goes once it is old.
     GRANT INSERT ON repairs TO holdfast_app;
-    GRANT INSERT, UPDATE (cursor, complete, plan, updated_at) ON repair_plans TO holdfast_app;
+    GRANT INSERT, DELETE, UPDATE (cursor, complete, plan, updated_at) ON repair_plans TO holdfast_app;
     -- Slots of jobs move forward; old ones are purged.
     GRANT INSERT, DELETE ON job_slots TO holdfast_app;
     GRANT UPDATE (

@@ -1,5 +1,5 @@
-//! Purges finished slots that nobody will ask about any more. The newest slot of a job and pool stays for ever: it says
-//! where the schedule goes on.
+//! Purges finished slots that nobody will ask about any more, and repair plans. The newest slot of a job and pool stays
+//! for ever: it says where the schedule goes on. What a plan appended stays in `repairs`.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::db::tx;
 use crate::jobs::{Job, JobError, Report, Slot};
+use crate::repair::plan;
 
-/// How long finished slots are kept: a quarter, so that the last close of books can be looked up.
+/// How long finished slots and plans are kept: a quarter, so that the last close of books can be looked up.
 const RETENTION: TimeDelta = TimeDelta::days(100);
 /// Rows of one statement.
 const PAGE: i64 = 1000;
@@ -19,19 +20,21 @@ const PAGE: i64 = 1000;
 /// The job.
 #[must_use]
 pub fn job() -> Job {
-    let about = "Deletes finished slots of jobs after 100 days; the newest of each job and pool stays.";
+    let about =
+        "Deletes finished slots of jobs and repair plans after 100 days; the newest slot of each job and pool stays.";
     Job::every("purge_slots", about, Duration::from_hours(24), |app, slot| async move { purge(&app, &slot).await })
 }
 
 async fn purge(app: &App, slot: &Slot) -> Result<Report, JobError> {
     let oldest = slot.started_at - RETENTION;
-    let mut purged = 0;
+    let (mut purged, mut plans) = (0, 0);
     loop {
         slot.go_on()?;
         let page = tx::write(&app.db, "purge_slots", |conn| delete_page(conn, oldest).scope_boxed()).await?;
-        purged += page;
-        if page == 0 {
-            return Ok(Report::of(serde_json::json!({ "purged": purged })));
+        let old = tx::write(&app.db, "purge_plans", |conn| plan::delete_old(conn, oldest).scope_boxed()).await?;
+        (purged, plans) = (purged + page, plans + old);
+        if page + old == 0 {
+            return Ok(Report::of(serde_json::json!({ "purged": purged, "purged_plans": plans })));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Writes corrections: what [repair](crate::repair) appends to ledgers that are never edited.
 //!
 //! Every row that is set here is set together with the ledger row that says so, which carries the reason. What to write
-//! is decided elsewhere, under the locks that are taken here. Lock order as everywhere: stock, lines, lots.
+//! is decided elsewhere, under the locks that are taken here. Lock order as everywhere: the newest day (as the close of
+//! one does), stock, lines, lots.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
@@ -24,6 +25,56 @@ pub struct Author {
     pub now: DateTime<Utc>,
     /// The day that a movement of lots is booked on.
     pub business_date: NaiveDate,
+}
+
+/// The newest day that is closed or being closed, kept as it is until the transaction ends: one that is being closed is
+/// not finished meanwhile, and after one that is closed none is begun. So what is booked on a later day is booked on an
+/// open one.
+///
+/// # Errors
+/// Database errors.
+pub async fn hold_newest_day(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<NaiveDate>> {
+    loop {
+        let Some((date, closed)) = find_newest_day(conn, pool).await? else { return Ok(None) };
+        if closed {
+            // What follows refers to it, which this keeps it from. Nobody else has anything to lock here.
+            sqlx::query!(
+                "SELECT status FROM snapshots WHERE pool_id = $1 AND snapshot_date = $2 FOR UPDATE",
+                pool.0,
+                date,
+            )
+            .fetch_one(&mut *conn)
+            .await?;
+        } else {
+            // The workers of its close hold it, too.
+            sqlx::query!(
+                "SELECT status FROM snapshots WHERE pool_id = $1 AND snapshot_date = $2 FOR SHARE",
+                pool.0,
+                date,
+            )
+            .fetch_one(&mut *conn)
+            .await?;
+        }
+        if find_newest_day(conn, pool).await? == Some((date, closed)) {
+            return Ok(Some(date));
+        }
+    }
+}
+
+async fn find_newest_day(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<(NaiveDate, bool)>> {
+    let newest = sqlx::query!(
+        r#"
+        SELECT snapshot_date, status = 'closed' AS "closed!"
+        FROM snapshots
+        WHERE pool_id = $1
+        ORDER BY snapshot_date DESC
+        LIMIT 1
+        "#,
+        pool.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(newest.map(|newest| (newest.snapshot_date, newest.closed)))
 }
 
 /// Locks a balance row.
@@ -171,16 +222,70 @@ pub struct LotMove {
     pub shipment: Option<Uuid>,
     /// Units, signed.
     pub quantity: i64,
+    /// What they were worth when they left; `None`: what the lot costs now.
+    pub value: Option<Decimal>,
 }
 
-/// Moves a lot and says so in its ledger. A movement of nothing sets what remains to what the ledger says.
+/// A lot as its ledger has it, and what its row says that no ledger does.
+#[derive(Debug, Clone, Copy)]
+struct OwnLedger {
+    sku: SkuId,
+    seq: i32,
+    remaining: i64,
+    quarantined: i64,
+    unit_cost: Decimal,
+    is_available: bool,
+    expires_date: Option<NaiveDate>,
+}
+
+/// Moves a lot and says so in its ledger. A movement of nothing sets what remains, what of it is quarantined and what
+/// it costs to what the ledger says. Units that come back to a lot that is off sale are off sale; if the lot was given
+/// another cost while they were away, they are worth that from now on, like the rest of it.
 ///
 /// # Errors
 /// Database errors; a guard's where more than was received would remain, or less than nothing.
 pub async fn lot(conn: &mut PgConnection, pool: PoolId, step: &LotMove, by: &Author) -> sqlx::Result<()> {
-    let newest = sqlx::query!(
+    let own = read_lot(conn, pool, step.lot).await?;
+    let shelf = read_newest_entry(conn, pool, own.sku).await?;
+    let off_sale = match &shelf {
+        Some(shelf) if !own.is_available => step.quantity.min(shelf.on_hand - shelf.quarantined).max(0),
+        _ => 0,
+    };
+    let worth = own.unit_cost * Decimal::from(step.quantity);
+    let value = step.value.unwrap_or(worth);
+    let after = OwnLedger {
+        seq: own.seq + 1,
+        remaining: own.remaining + step.quantity,
+        quarantined: own.quarantined + off_sale,
+        ..own
+    };
+    insert_lot_transaction(conn, pool, step, &after, (off_sale, value), by).await?;
+    set_lot(conn, pool, step.lot, &after).await?;
+    if value != worth {
+        let revalued = OwnLedger { seq: after.seq + 1, ..after };
+        let by = Author { reason: format!("{}, revalued while it was away", by.reason), ..by.clone() };
+        let nothing =
+            LotMove { row_source: "correction", source_ref: None, shipment: None, quantity: 0, ..step.clone() };
+        insert_lot_transaction(conn, pool, &nothing, &revalued, (0, worth - value), &by).await?;
+    }
+    if let Some(shelf) = shelf.filter(|_| off_sale > 0) {
+        let delta = Delta { quarantined: off_sale, ..Delta::default() };
+        balance(conn, pool, own.sku, delta, shelf.after(delta), by).await?;
+    }
+    if own.is_available && step.quantity > 0 {
+        expect_expiry(conn, pool, own.sku, own.expires_date).await?;
+    }
+    Ok(())
+}
+
+async fn read_lot(conn: &mut PgConnection, pool: PoolId, lot: Uuid) -> sqlx::Result<OwnLedger> {
+    let row = sqlx::query!(
         r#"
-        SELECT t.seq, t.remaining_after, l.unit_cost
+        SELECT
+            t.seq, t.remaining_after, t.unit_cost, l.sku_id, l.status = 'available' AS "is_available!", l.expires_date,
+            (
+                SELECT coalesce(sum(quarantined_delta), 0) FROM lot_transactions WHERE pool_id = $1 AND lot_id = $2
+            )::bigint AS "quarantined!"
         FROM lot_transactions AS t
         JOIN lots AS l ON l.pool_id = t.pool_id AND l.lot_id = t.lot_id
         WHERE t.pool_id = $1 AND t.lot_id = $2
@@ -188,41 +293,112 @@ pub async fn lot(conn: &mut PgConnection, pool: PoolId, step: &LotMove, by: &Aut
         LIMIT 1
         "#,
         pool.0,
-        step.lot,
+        lot,
     )
-    .fetch_one(&mut *conn)
+    .fetch_one(conn)
     .await?;
-    let remaining = newest.remaining_after + step.quantity;
+    Ok(OwnLedger {
+        sku: SkuId(row.sku_id),
+        seq: row.seq,
+        remaining: row.remaining_after,
+        quarantined: row.quarantined,
+        unit_cost: row.unit_cost,
+        is_available: row.is_available,
+        expires_date: row.expires_date,
+    })
+}
+
+async fn read_newest_entry(conn: &mut PgConnection, pool: PoolId, sku: SkuId) -> sqlx::Result<Option<Balance>> {
+    sqlx::query_as!(
+        Balance,
+        r#"
+        SELECT
+            on_hand_after AS on_hand, quarantined_after AS quarantined, held_after AS held,
+            committed_after AS committed, seq
+        FROM stock_entries
+        WHERE pool_id = $1 AND sku_id = $2
+        ORDER BY seq DESC
+        LIMIT 1
+        "#,
+        pool.0,
+        sku.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+async fn insert_lot_transaction(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    step: &LotMove,
+    after: &OwnLedger,
+    (quarantined, value): (i64, Decimal),
+    by: &Author,
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO lot_transactions (
             pool_id, lot_id, seq, row_source, source_ref_id, shipment_id, quantity_delta, quarantined_delta,
             remaining_after, unit_cost, value_delta, reason, client_id, recorded_at, business_date
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         "#,
         pool.0,
         step.lot,
-        newest.seq + 1,
+        after.seq,
         step.row_source,
         step.source_ref,
         step.shipment,
         step.quantity,
-        remaining,
-        newest.unit_cost,
-        newest.unit_cost * Decimal::from(step.quantity),
+        quarantined,
+        after.remaining,
+        after.unit_cost,
+        value,
         by.reason,
         by.client.0,
         by.now,
         by.business_date,
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
+    Ok(())
+}
+
+async fn set_lot(conn: &mut PgConnection, pool: PoolId, lot: Uuid, after: &OwnLedger) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE lots SET remaining_quantity = $3 WHERE pool_id = $1 AND lot_id = $2",
+        r#"
+        UPDATE lots
+        SET remaining_quantity = $3, quarantined_quantity = $4, unit_cost = $5
+        WHERE pool_id = $1 AND lot_id = $2
+        "#,
         pool.0,
-        step.lot,
-        remaining,
+        lot,
+        after.remaining,
+        after.quarantined,
+        after.unit_cost,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The shelf of a lot that has units again knows when it expires.
+async fn expect_expiry(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sku: SkuId,
+    expires_date: Option<NaiveDate>,
+) -> sqlx::Result<()> {
+    let Some(date) = expires_date else { return Ok(()) };
+    sqlx::query!(
+        r#"
+        UPDATE stock
+        SET next_expires_date = $3
+        WHERE pool_id = $1 AND sku_id = $2 AND (next_expires_date IS NULL OR next_expires_date > $3)
+        "#,
+        pool.0,
+        sku.0,
+        date,
     )
     .execute(conn)
     .await?;

@@ -5,16 +5,18 @@
 //! locks, and both the evidence and the correction must be the same. A dry run does all of it and then rolls back.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
 use scoped_futures::ScopedFutureExt;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{CLIENT, Correction, Finding, Kind, LotUnits, Subject, days, diagnose, shortages};
+use super::books::Books;
+use super::{CLIENT, Correction, Finding, Kind, LotUnits, Subject, days, diagnose, lines, shortages};
 use crate::app::App;
 use crate::db::tx::{self, Contended};
-use crate::ids::{ClientId, PoolId, ReservationId};
+use crate::ids::{ClientId, PoolId, ReservationId, SkuId};
 use crate::keys::store::ensure_client;
 use crate::ledger::balance::Delta;
 use crate::ledger::command::{Command, Expire};
@@ -72,9 +74,6 @@ pub async fn apply(app: &App, finding: &Finding, dry_run: bool, by: Option<Clien
         Err(error) if is_refusal(&error) => (Outcome::Refused, format!("The database refused it: {error}.")),
         Err(error) => return Err(error),
     };
-    if let (Outcome::Applied, Subject::Sku { sku_id } | Subject::Entry { sku_id, .. }) = (outcome, &finding.subject) {
-        app.projection.reread(finding.pool_id, *sku_id);
-    }
     Ok(Applied { finding: finding.id.clone(), kind: finding.kind, subject: finding.subject.clone(), outcome, detail })
 }
 
@@ -107,45 +106,91 @@ async fn in_ledger(
 ) -> sqlx::Result<(Outcome, String)> {
     let done = tx::write(&app.db, "repair", |conn| {
         async move {
-            lock(conn, finding).await?;
+            let (sku, newest_day) = lock(conn, finding).await?;
             let now = diagnose::database_now(conn, &app.clock).await?;
-            let seen = diagnose::look(conn, finding.pool_id, now, finding.kind, &finding.subject).await?;
-            if let Some(other) = compare(conn, finding, seen.as_ref()).await? {
-                return Ok(other);
+            let seen = look(conn, finding, now).await?;
+            if let Some((outcome, detail)) = compare(conn, finding, seen.as_ref()).await? {
+                return Ok((outcome, detail, None));
             }
             let client = ensure_client(conn, CLIENT, now).await?;
-            let business_date = open_day(conn, finding.pool_id, now).await?;
+            let business_date = book_on(conn, finding.pool_id, now, newest_day).await?;
             let reason = format!("repair {}: {}", finding.id, finding.kind.as_str());
             let author = Author { client, reason, now, business_date };
             append(conn, finding, &author).await?;
             note(conn, finding, by.unwrap_or(client), now).await?;
-            if dry_run { Err(Stop::DryRun) } else { Ok((Outcome::Applied, String::new())) }
+            if dry_run { Err(Stop::DryRun) } else { Ok((Outcome::Applied, String::new(), sku)) }
         }
         .scope_boxed()
     })
     .await;
     match done {
-        Ok(done) => Ok(done),
+        Ok((outcome, detail, sku)) => {
+            if let Some(sku) = sku {
+                app.projection.reread(finding.pool_id, sku);
+            }
+            Ok((outcome, detail))
+        }
         Err(Stop::DryRun) => Ok((Outcome::WouldApply, String::new())),
         Err(Stop::Database(error)) => Err(error),
     }
 }
 
-async fn lock(conn: &mut PgConnection, finding: &Finding) -> sqlx::Result<()> {
+async fn look(conn: &mut PgConnection, finding: &Finding, now: DateTime<Utc>) -> sqlx::Result<Option<Finding>> {
+    diagnose::look(conn, finding.pool_id, now, (finding.kind, &finding.subject), &mut Books::default()).await
+}
+
+/// Locks what a correction follows from, in the order of every writer: the newest day, stock, lines, lots. Gives the
+/// SKU that it is about, and the newest day that was closed or begun where something may be booked.
+async fn lock(conn: &mut PgConnection, finding: &Finding) -> sqlx::Result<(Option<SkuId>, Option<NaiveDate>)> {
     let pool = finding.pool_id;
+    let newest_day = match &finding.subject {
+        Subject::Lot { .. } | Subject::LotDay { .. } | Subject::Line { .. } => {
+            correct::hold_newest_day(conn, pool).await?
+        }
+        _ => None,
+    };
+    let sku = find_sku(conn, finding).await?;
+    if let Some(sku) = sku {
+        correct::lock_stock(conn, pool, sku).await?;
+    }
     match &finding.subject {
-        Subject::Sku { sku_id } | Subject::Entry { sku_id, .. } => correct::lock_stock(conn, pool, *sku_id).await,
-        Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. } => correct::lock_lots(conn, pool, &[*lot_id]).await,
+        Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. } => correct::lock_lots(conn, pool, &[*lot_id]).await?,
         Subject::Line { shipment_id, line_ref } => {
             correct::lock_line(conn, pool, *shipment_id, line_ref).await?;
             let lots = match &finding.correction {
-                Correction::CorrectLine { units, .. } => units.iter().map(|one| one.lot_id).collect(),
+                Correction::CorrectLine { .. } => lines::find_lots(conn, pool, *shipment_id, line_ref).await?,
                 _ => shortages::find_lots(conn, pool, *shipment_id, line_ref).await?,
             };
-            correct::lock_lots(conn, pool, &lots).await
+            correct::lock_lots(conn, pool, &lots).await?;
         }
-        Subject::Reservation { .. } | Subject::Day { .. } => Ok(()),
+        _ => {}
     }
+    Ok((sku, newest_day))
+}
+
+/// Lots and lines never change their SKU.
+async fn find_sku(conn: &mut PgConnection, finding: &Finding) -> sqlx::Result<Option<SkuId>> {
+    let pool = finding.pool_id.0;
+    let sku = match &finding.subject {
+        Subject::Sku { sku_id } | Subject::Entry { sku_id, .. } => return Ok(Some(*sku_id)),
+        Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. } => {
+            sqlx::query_scalar!("SELECT sku_id FROM lots WHERE pool_id = $1 AND lot_id = $2", pool, lot_id)
+                .fetch_optional(conn)
+                .await?
+        }
+        Subject::Line { shipment_id, line_ref } => {
+            sqlx::query_scalar!(
+                "SELECT sku_id FROM shipment_lines WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3",
+                pool,
+                shipment_id,
+                line_ref,
+            )
+            .fetch_optional(conn)
+            .await?
+        }
+        Subject::Reservation { .. } | Subject::Day { .. } => None,
+    };
+    Ok(sku.map(SkuId))
 }
 
 /// Why nothing is to be done, if so.
@@ -183,22 +228,22 @@ fn hash_of(finding: &Finding) -> Vec<u8> {
     hex::decode(&finding.evidence.hash).unwrap_or_default()
 }
 
-/// The day that movements are booked on: a closed one is never touched.
-async fn open_day(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>) -> sqlx::Result<NaiveDate> {
-    sqlx::query_scalar!(
-        r#"
-        SELECT coalesce(
-            (SELECT max(snapshot_date) + 1 FROM snapshots WHERE pool_id = $1 AND status = 'closed'),
-            ($2::timestamptz AT TIME ZONE time_zone)::date
-        ) AS "day!"
-        FROM pools
-        WHERE pool_id = $1
-        "#,
+/// The day that movements are booked on, as for whatever else happens now: today, unless that day is closed or being
+/// closed already.
+async fn book_on(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    newest_day: Option<NaiveDate>,
+) -> sqlx::Result<NaiveDate> {
+    let today = sqlx::query_scalar!(
+        r#"SELECT ($2::timestamptz AT TIME ZONE time_zone)::date AS "day!" FROM pools WHERE pool_id = $1"#,
         pool.0,
         now,
     )
     .fetch_one(conn)
-    .await
+    .await?;
+    Ok(newest_day.and_then(|date| date.succ_opt()).map_or(today, |first_open| today.max(first_open)))
 }
 
 async fn append(conn: &mut PgConnection, finding: &Finding, by: &Author) -> sqlx::Result<()> {
@@ -219,13 +264,14 @@ async fn append(conn: &mut PgConnection, finding: &Finding, by: &Author) -> sqlx
             };
             correct::balance(conn, pool, *sku_id, delta, seen.newest.after(delta), by).await
         }
-        (Correction::CorrectLot { quantity, day }, Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. }) => {
+        (Correction::CorrectLot { quantity, day, value }, Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. }) => {
             let step = LotMove {
                 lot: *lot_id,
                 row_source: "correction",
                 source_ref: day.clone(),
                 shipment: None,
                 quantity: *quantity,
+                value: *value,
             };
             correct::lot(conn, pool, &step, by).await
         }
@@ -267,6 +313,7 @@ async fn move_lots(
             source_ref: Some(format!("{shipment}/{line_ref}")),
             shipment: Some(shipment),
             quantity: one.lot_quantity,
+            value: Some(one.unit_cost * Decimal::from(one.lot_quantity)),
         };
         correct::lot(conn, pool, &step, by).await?;
     }
@@ -309,7 +356,8 @@ async fn note(conn: &mut PgConnection, finding: &Finding, by: ClientId, now: Dat
 }
 
 /// What the service does itself, under locks of its own: a hold is closed by its lane, a day by its close. Both are
-/// harmless to repeat.
+/// harmless to repeat. Their rows in `repairs` are written afterwards: where the process dies in between, what was done
+/// is in the ledger or in `snapshots` under the service's own name, and the finding is [`Outcome::Gone`].
 async fn by_service(
     app: &App,
     finding: &Finding,
@@ -319,7 +367,7 @@ async fn by_service(
     let stale = {
         let mut conn = app.db.acquire().await?;
         let now = diagnose::database_now(&mut conn, &app.clock).await?;
-        let seen = diagnose::look(&mut conn, finding.pool_id, now, finding.kind, &finding.subject).await?;
+        let seen = look(&mut conn, finding, now).await?;
         compare(&mut conn, finding, seen.as_ref()).await?
     };
     if let Some(other) = stale {

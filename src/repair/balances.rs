@@ -3,11 +3,13 @@
 //! The ledger is append-only, the balance row is not: where they differ, the row is set back, with an entry that moves
 //! nothing (a balance changes only together with a new entry). An entry that does not follow from the one before stays
 //! as it is for ever; what follows it is put right where reservations and lots say that the jump was wrong, and left
-//! where they say that it was right.
+//! where they say that it was right. Several breaks of one SKU are undone where they make up the difference together, or
+//! one of them does.
 
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::books::Books;
 use super::evidence::finding;
 use super::{Correction, Finding, Kind, Subject};
 use crate::ids::{PoolId, SkuId};
@@ -73,17 +75,30 @@ pub(super) async fn find_skus(conn: &mut PgConnection, pool: PoolId, from: i64, 
     .await
 }
 
-/// Entries of a page that do not follow from the one before and that no repair has named. The page begins after the
-/// entry before it.
+/// An entry that does not follow from the one before and that no repair has named.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Break {
+    pub sku: i64,
+    pub seq: i64,
+    /// By how much it differs from what it should be; nothing where entries are missing.
+    pub jump: Delta,
+}
+
+/// Breaks of a page. The page begins after the entry before it.
 pub(super) async fn find_breaks(
     conn: &mut PgConnection,
     pool: PoolId,
     from: (i64, i64),
     to: (i64, i64),
-) -> sqlx::Result<Vec<(i64, i64)>> {
+) -> sqlx::Result<Vec<Break>> {
     let rows = sqlx::query!(
         r#"
-        SELECT e.sku_id, e.seq
+        SELECT
+            e.sku_id, e.seq, e.seq = coalesce(b.seq, 0) + 1 AS "follows!",
+            e.on_hand_after - e.on_hand_delta - coalesce(b.on_hand_after, 0) AS "on_hand!",
+            e.quarantined_after - e.quarantined_delta - coalesce(b.quarantined_after, 0) AS "quarantined!",
+            e.held_after - e.held_delta - coalesce(b.held_after, 0) AS "held!",
+            e.committed_after - e.committed_delta - coalesce(b.committed_after, 0) AS "committed!"
         FROM stock_entries AS e
         LEFT JOIN LATERAL (
             SELECT on_hand_after, quarantined_after, held_after, committed_after, seq
@@ -116,7 +131,14 @@ pub(super) async fn find_breaks(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.sku_id, row.seq)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let jump =
+                Delta { on_hand: row.on_hand, quarantined: row.quarantined, held: row.held, committed: row.committed };
+            Break { sku: row.sku_id, seq: row.seq, jump: if row.follows { jump } else { Delta::default() } }
+        })
+        .collect())
 }
 
 /// A balance row, its newest entry, and what reservations, lots and shipment lines say it should be.
@@ -124,6 +146,8 @@ pub(super) struct Seen {
     pub row: Balance,
     pub newest: Balance,
     pub truth: Balance,
+    /// What all lots hold.
+    pub lots: i64,
     rows: Vec<Value>,
 }
 
@@ -203,6 +227,7 @@ pub(super) async fn see(conn: &mut PgConnection, pool: PoolId, sku: SkuId) -> sq
             committed: seen.lines_committed,
             seq: seen.newest_seq,
         },
+        lots: seen.lots,
         rows: [Some(seen.row), seen.entry].into_iter().flatten().collect(),
     }))
 }
@@ -232,15 +257,12 @@ pub(super) async fn look_break(
     pool: PoolId,
     sku: SkuId,
     seq: i64,
+    books: &mut Books,
 ) -> sqlx::Result<Option<Finding>> {
-    if !find_breaks(conn, pool, (sku.0, seq), (sku.0, seq)).await?.contains(&(sku.0, seq)) {
-        return Ok(None);
-    }
+    let Some(found) = find_breaks(conn, pool, (sku.0, seq), (sku.0, seq)).await?.pop() else { return Ok(None) };
     let pair = sqlx::query!(
         r#"
-        SELECT
-            to_jsonb(e) AS "row!", seq, on_hand_delta, quarantined_delta, held_delta, committed_delta, on_hand_after,
-            quarantined_after, held_after, committed_after
+        SELECT to_jsonb(e) AS "row!", seq
         FROM stock_entries AS e
         WHERE pool_id = $1 AND sku_id = $2 AND seq <= $3
         ORDER BY seq DESC
@@ -252,23 +274,17 @@ pub(super) async fn look_break(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let Some(entry) = pair.first() else { return Ok(None) };
-    let before = pair.get(1);
+    let before = pair.get(1).map_or(0, |before| before.seq);
     let subject = Subject::Entry { sku_id: sku, seq };
-    let rows = pair.iter().map(|row| row.row.clone()).collect();
-    if before.map_or(0, |before| before.seq) + 1 != seq {
+    let rows = pair.into_iter().map(|row| row.row).collect();
+    if before + 1 != seq {
         let correction = Correction::manual("Entries are missing before it. Restore them from a backup.");
-        let detail = format!("It follows entry {}.", before.map_or(0, |before| before.seq));
+        let detail = format!("It follows entry {before}.");
         return Ok(Some(finding(Kind::LedgerBreak, pool, subject, rows, detail, correction)));
     }
-    let jump = Delta {
-        on_hand: entry.on_hand_after - entry.on_hand_delta - before.map_or(0, |row| row.on_hand_after),
-        quarantined: entry.quarantined_after - entry.quarantined_delta - before.map_or(0, |row| row.quarantined_after),
-        held: entry.held_after - entry.held_delta - before.map_or(0, |row| row.held_after),
-        committed: entry.committed_after - entry.committed_delta - before.map_or(0, |row| row.committed_after),
-    };
+    let jump = found.jump;
     let correction = match see(conn, pool, sku).await? {
-        Some(seen) if seen.row == seen.newest => undo(jump, &seen),
+        Some(seen) if seen.row == seen.newest => undo(jump, books.breaks(conn, pool, sku.0).await?, &seen),
         _ => Correction::manual("The balance row is not its newest entry. Repair that first, then diagnose again."),
     };
     let detail = format!(
@@ -278,26 +294,31 @@ pub(super) async fn look_break(
     Ok(Some(finding(Kind::LedgerBreak, pool, subject, rows, detail, correction)))
 }
 
-/// Undoes the part of a jump that reservations and lots contradict. Pure.
-fn undo(jump: Delta, seen: &Seen) -> Correction {
-    let part = |jump: i64, now: i64, truth: i64| match truth - now {
-        0 => Some(0),
-        difference if difference == -jump => Some(difference),
-        _ => None,
+/// Undoes the part of a jump that reservations and lots contradict: where all breaks of the SKU make up the difference,
+/// or this one does. Pure.
+fn undo(jump: Delta, all: &[Break], seen: &Seen) -> Correction {
+    let part = |of: fn(&Delta) -> i64, now: i64, truth: i64| {
+        let (own, together) = (of(&jump), all.iter().map(|one| of(&one.jump)).sum::<i64>());
+        match truth - now {
+            0 => Some(0),
+            difference if difference == -together || difference == -own => Some(-own),
+            _ => None,
+        }
     };
     let (now, truth) = (&seen.row, &seen.truth);
     let delta = (|| {
         Some(Delta {
-            on_hand: part(jump.on_hand, now.on_hand, truth.on_hand)?,
-            quarantined: part(jump.quarantined, now.quarantined, truth.quarantined)?,
-            held: part(jump.held, now.held, truth.held)?,
-            committed: part(jump.committed, now.committed, truth.committed)?,
+            on_hand: part(|jump| jump.on_hand, now.on_hand, truth.on_hand)?,
+            quarantined: part(|jump| jump.quarantined, now.quarantined, truth.quarantined)?,
+            held: part(|jump| jump.held, now.held, truth.held)?,
+            committed: part(|jump| jump.committed, now.committed, truth.committed)?,
         })
     })();
     delta.map_or_else(
         || {
             Correction::manual(format!(
-                "The balance is {}; reservations and lots make it {}. This entry does not explain the difference.",
+                "The balance is {}; reservations and lots make it {}. This entry does not explain the difference. Repair \
+                 the other findings of this SKU first and diagnose again; if this one stays, count the shelf.",
                 say(now),
                 say(truth)
             ))
@@ -344,14 +365,30 @@ mod tests {
 
     fn seen(on_hand: i64, truth: i64) -> Seen {
         let row = Balance { on_hand, seq: 4, ..Balance::default() };
-        Seen { row, newest: row, truth: Balance { on_hand: truth, ..row }, rows: Vec::new() }
+        Seen { row, newest: row, truth: Balance { on_hand: truth, ..row }, lots: truth, rows: Vec::new() }
+    }
+
+    fn of(on_hand: i64) -> Delta {
+        Delta { on_hand, ..Delta::default() }
+    }
+
+    fn breaks(jumps: &[i64]) -> Vec<Break> {
+        jumps.iter().map(|jump| Break { sku: 1, seq: 1, jump: of(*jump) }).collect()
     }
 
     #[test]
     fn a_jump_is_undone_only_where_the_rest_contradicts_it() {
-        let jump = Delta { on_hand: 3, ..Delta::default() };
-        assert_eq!(undo(jump, &seen(8, 5)), correct(Delta { on_hand: -3, ..Delta::default() }));
-        assert_eq!(undo(jump, &seen(8, 8)), correct(Delta::default()), "it was right; it is only noted");
-        assert!(matches!(undo(jump, &seen(8, 6)), Correction::Manual { .. }));
+        let alone = breaks(&[3]);
+        assert_eq!(undo(of(3), &alone, &seen(8, 5)), correct(of(-3)));
+        assert_eq!(undo(of(3), &alone, &seen(8, 8)), correct(Delta::default()), "it was right; it is only noted");
+        assert!(matches!(undo(of(3), &alone, &seen(8, 6)), Correction::Manual { .. }));
+    }
+
+    #[test]
+    fn two_jumps_are_undone_one_after_the_other() {
+        assert_eq!(undo(of(3), &breaks(&[3, -1]), &seen(8, 6)), correct(of(-3)), "together they make it up");
+        assert_eq!(undo(of(-1), &breaks(&[-1]), &seen(5, 6)), correct(of(1)), "once the first is undone");
+        assert_eq!(undo(of(-1), &breaks(&[3, -1]), &seen(8, 9)), correct(of(1)), "this one alone does");
+        assert!(matches!(undo(of(3), &breaks(&[3, -1]), &seen(8, 9)), Correction::Manual { .. }), "not this one");
     }
 }

@@ -14,15 +14,17 @@ use crate::snapshots;
 /// Days of one pool in one look.
 const MOST_DAYS: i64 = 400;
 
-/// Days that are over and not closed, oldest first. A pool that has never closed a day has none: the daily job begins
-/// them.
+/// Days that are over and not closed, oldest first. The first day of a pool is the one on which it was made.
 pub(super) async fn find(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>) -> sqlx::Result<Vec<NaiveDate>> {
     sqlx::query_scalar!(
         r#"
         SELECT day::date AS "day!"
         FROM (
             SELECT
-                (SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1) AS first,
+                coalesce(
+                    (SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1),
+                    (created_at AT TIME ZONE time_zone)::date
+                ) AS first,
                 (($2::timestamptz - interval '1 hour') AT TIME ZONE time_zone)::date - 1 AS last
             FROM pools
             WHERE pool_id = $1

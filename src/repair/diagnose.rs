@@ -1,7 +1,7 @@
 //! Diagnosis: page by page over what could be wrong, each page a read-only snapshot that locks nothing.
 //!
-//! A cursor says where to go on: pool, scan, key. So a run of any length is many short ones, none of which keeps vacuum
-//! waiting, and one that was stopped goes on where it was.
+//! A cursor says where to go on: pool, scan, key, and what of that page was looked at. So a run of any length is many
+//! short ones, however much is wrong, none of which keeps vacuum waiting, and one that was stopped goes on where it was.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::books::Books;
 use super::{Finding, Kind, Subject, balances, days, holds, lines, lots, shortages};
 use crate::clock::Clock;
 use crate::ids::{PoolId, SkuId};
@@ -38,6 +39,15 @@ pub struct Cursor {
     pool: i64,
     scan: Scan,
     after: Option<Value>,
+    /// What was looked at last of the page that begins there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    looked: Option<(Kind, Subject)>,
+}
+
+impl Cursor {
+    fn begin(pool: i64, scan: Scan) -> Self {
+        Self { pool, scan, after: None, looked: None }
+    }
 }
 
 /// How much one step does.
@@ -45,10 +55,16 @@ pub struct Cursor {
 pub struct Limits {
     /// Rows of one page.
     pub page: i64,
-    /// No page is begun after this long.
+    /// Nothing more is looked at after this long.
     pub time: Duration,
-    /// No page is begun after this many findings.
+    /// Nothing more is looked at after this many findings.
     pub findings: usize,
+}
+
+impl Limits {
+    fn are_reached(&self, began: Instant, found: usize) -> bool {
+        began.elapsed() >= self.time || found >= self.findings
+    }
 }
 
 impl Default for Limits {
@@ -113,15 +129,23 @@ pub async fn step(
         let mut tx = pages::snapshot(conn).await?;
         let now = database_now(&mut tx, clock).await?;
         let (about, last) = find(&mut tx, pool, now, &place, limits.page).await?;
-        for (kind, subject) in about {
-            step.findings.extend(look(&mut tx, pool, now, kind, &subject).await?);
+        let mut books = Books::default();
+        let mut about = left_of(about, place.looked.as_ref()).into_iter().peekable();
+        let mut cut = None;
+        while let Some((kind, subject)) = about.next() {
+            step.findings.extend(look(&mut tx, pool, now, (kind, &subject), &mut books).await?);
+            if about.peek().is_some() && limits.are_reached(began, step.findings.len()) {
+                cut = Some((kind, subject));
+                break;
+            }
         }
         tx.commit().await?;
-        step.next = Some(match last {
-            Some(after) => Cursor { after: Some(after), ..place },
-            None => following(&place),
+        step.next = Some(match (cut, last) {
+            (Some(looked), _) => Cursor { looked: Some(looked), ..place },
+            (None, Some(after)) => Cursor { after: Some(after), looked: None, ..place },
+            (None, None) => following(&place),
         });
-        if began.elapsed() >= limits.time || step.findings.len() >= limits.findings {
+        if limits.are_reached(began, step.findings.len()) {
             // Not an end that is only found out by asking again.
             step.next = match step.next.take() {
                 Some(next) => self::place(conn, of, Some(next)).await?,
@@ -129,6 +153,15 @@ pub async fn step(
             };
             return Ok(step);
         }
+    }
+}
+
+/// What of a page is still to be looked at. All of it where the last thing is no longer suspected: it was repaired
+/// meanwhile.
+fn left_of(mut about: Vec<(Kind, Subject)>, looked: Option<&(Kind, Subject)>) -> Vec<(Kind, Subject)> {
+    match looked.and_then(|looked| about.iter().position(|one| one == looked)) {
+        Some(at) => about.split_off(at + 1),
+        None => about,
     }
 }
 
@@ -142,18 +175,17 @@ pub(super) async fn database_now(conn: &mut PgConnection, clock: &Clock) -> sqlx
 fn following(place: &Cursor) -> Cursor {
     let at = SCANS.iter().position(|scan| *scan == place.scan).unwrap_or(0);
     match SCANS.get(at + 1) {
-        Some(scan) => Cursor { pool: place.pool, scan: *scan, after: None },
-        None => Cursor { pool: place.pool.saturating_add(1), scan: SCANS[0], after: None },
+        Some(scan) => Cursor::begin(place.pool, *scan),
+        None => Cursor::begin(place.pool.saturating_add(1), SCANS[0]),
     }
 }
 
 /// Where a cursor points to: a pool that exists. `None`: beyond the last.
 async fn place(conn: &mut PgConnection, of: Option<PoolId>, cursor: Option<Cursor>) -> sqlx::Result<Option<Cursor>> {
-    let cursor = cursor.unwrap_or(Cursor { pool: i64::MIN, scan: SCANS[0], after: None });
+    let cursor = cursor.unwrap_or(Cursor::begin(i64::MIN, SCANS[0]));
     let pools = find_pools(conn, of, cursor.pool).await?;
-    Ok(pools
-        .first()
-        .map(|pool| if pool.0 == cursor.pool { cursor } else { Cursor { pool: pool.0, scan: SCANS[0], after: None } }))
+    let of_pool = |pool: &PoolId| if pool.0 == cursor.pool { cursor } else { Cursor::begin(pool.0, SCANS[0]) };
+    Ok(pools.first().map(of_pool))
 }
 
 /// What one page suspects, and its last key; `None` when the scan is through.
@@ -169,7 +201,7 @@ async fn find(
         Scan::Lines => {
             let after: Option<Uuid> = read(place);
             let (from, to, last) = uuids(after, shipments_after(conn, pool, after, page).await?, page);
-            let found = lines::find(conn, pool, from, to).await?;
+            let found = lines::find(conn, pool, (from, to), None).await?;
             Ok((found.into_iter().map(line(Kind::DoubleDepletion)).collect(), last))
         }
         Scan::Lots => {
@@ -180,7 +212,7 @@ async fn find(
                 .into_iter()
                 .map(|lot_id| (Kind::LotDrift, Subject::Lot { lot_id }))
                 .collect();
-            let days = lots::find_days(conn, pool, from, to).await?;
+            let days = lots::find_days(conn, pool, (from, to), None).await?;
             about.extend(days.into_iter().map(|(lot_id, date)| (Kind::LotDay, Subject::LotDay { lot_id, date })));
             Ok((about, last))
         }
@@ -191,8 +223,8 @@ async fn find(
             let about = found
                 .into_iter()
                 // The entry a page begins with was the last of the page before.
-                .filter(|key| *key != after)
-                .map(|(sku, seq)| (Kind::LedgerBreak, Subject::Entry { sku_id: SkuId(sku), seq }));
+                .filter(|one| (one.sku, one.seq) != after)
+                .map(|one| (Kind::LedgerBreak, Subject::Entry { sku_id: SkuId(one.sku), seq: one.seq }));
             Ok((about.collect(), end.map(|end| serde_json::json!(end))))
         }
         Scan::Skus => {
@@ -222,7 +254,8 @@ async fn find(
     }
 }
 
-/// Looks at one thing: what is wrong with it now, if anything is.
+/// Looks at one thing: what is wrong with it now, if anything is. `books`: what was read of other things in the same
+/// snapshot or under the same locks.
 ///
 /// # Errors
 /// Database errors.
@@ -230,17 +263,19 @@ pub async fn look(
     conn: &mut PgConnection,
     pool: PoolId,
     now: DateTime<Utc>,
-    kind: Kind,
-    subject: &Subject,
+    about: (Kind, &Subject),
+    books: &mut Books,
 ) -> sqlx::Result<Option<Finding>> {
-    match (kind, subject) {
+    match about {
         (Kind::BalanceDrift, Subject::Sku { sku_id }) => balances::look_drift(conn, pool, *sku_id).await,
         (Kind::ShelfDiffersFromLots, Subject::Sku { sku_id }) => balances::look_shelf(conn, pool, *sku_id).await,
-        (Kind::LedgerBreak, Subject::Entry { sku_id, seq }) => balances::look_break(conn, pool, *sku_id, *seq).await,
-        (Kind::LotDrift, Subject::Lot { lot_id }) => lots::look_drift(conn, pool, *lot_id).await,
-        (Kind::LotDay, Subject::LotDay { lot_id, date }) => lots::look_day(conn, pool, *lot_id, *date).await,
+        (Kind::LedgerBreak, Subject::Entry { sku_id, seq }) => {
+            balances::look_break(conn, pool, *sku_id, *seq, books).await
+        }
+        (Kind::LotDrift, Subject::Lot { lot_id }) => lots::look_drift(conn, pool, *lot_id, books).await,
+        (Kind::LotDay, Subject::LotDay { lot_id, date }) => lots::look_day(conn, pool, *lot_id, *date, books).await,
         (Kind::DoubleDepletion | Kind::TwoDates, Subject::Line { shipment_id, line_ref }) => {
-            lines::look(conn, pool, *shipment_id, line_ref).await
+            lines::look(conn, pool, *shipment_id, line_ref, books).await
         }
         (Kind::Shortage, Subject::Line { shipment_id, line_ref }) => {
             shortages::look(conn, pool, *shipment_id, line_ref).await

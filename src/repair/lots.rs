@@ -1,14 +1,17 @@
-//! Lots: against the sum of their transactions, and day by day against what lines took from them.
+//! Lots: against what their transactions say, and day by day against what lines took from them.
 
 use chrono::NaiveDate;
+use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::books::{Books, Shelf};
 use super::evidence::finding;
+use super::lines::refuse_harm;
 use super::{Correction, Finding, Kind, Subject};
 use crate::ids::PoolId;
 
-/// Lots of a page that are not what their transactions sum up to.
+/// Lots of a page that are not what their transactions say: units, those in quarantine, cost.
 pub(super) async fn find_drifted(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -20,12 +23,18 @@ pub(super) async fn find_drifted(
         SELECT l.lot_id
         FROM lots AS l
         LEFT JOIN (
-            SELECT lot_id, sum(quantity_delta) AS units
+            SELECT
+                lot_id,
+                sum(quantity_delta) AS units,
+                sum(quarantined_delta) AS quarantined,
+                (array_agg(unit_cost ORDER BY seq DESC))[1] AS unit_cost
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
             GROUP BY lot_id
         ) AS t ON t.lot_id = l.lot_id
-        WHERE l.pool_id = $1 AND l.lot_id BETWEEN $2 AND $3 AND t.units IS DISTINCT FROM l.remaining_quantity
+        WHERE l.pool_id = $1 AND l.lot_id BETWEEN $2 AND $3
+            AND (l.remaining_quantity, l.quarantined_quantity, l.unit_cost)
+                IS DISTINCT FROM (t.units, t.quarantined, t.unit_cost)
         ORDER BY l.lot_id
         "#,
         pool.0,
@@ -36,13 +45,14 @@ pub(super) async fn find_drifted(
     .await
 }
 
-/// Days of the lots of a page on which a lot was depleted twice, or otherwise than lines say.
+/// Days of the lots of a page, or one of them, on which a lot was depleted twice, or otherwise than lines say.
 pub(super) async fn find_days(
     conn: &mut PgConnection,
     pool: PoolId,
-    from: Uuid,
-    to: Uuid,
+    (from, to): (Uuid, Uuid),
+    only: Option<NaiveDate>,
 ) -> sqlx::Result<Vec<(Uuid, NaiveDate)>> {
+    let day = only.map(|date| date.format("%Y%m%d").to_string());
     let rows = sqlx::query!(
         r#"
         SELECT lot_id AS "lot_id!", day AS "day!"
@@ -57,12 +67,14 @@ pub(super) async fn find_days(
             FROM lot_transactions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3 AND source_ref_id ~ '^[0-9]{8}$'
                 AND (row_source = 'snapshot_depletion' OR row_source = 'correction' AND shipment_id IS NULL)
+                AND ($4::text IS NULL OR source_ref_id = $4)
             GROUP BY lot_id, source_ref_id
         ) AS t
         FULL JOIN (
             SELECT lot_id, cost_date AS day, sum(quantity) AS units
             FROM depletions
             WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3 AND kind = 'snapshot'
+                AND ($5::date IS NULL OR cost_date = $5)
             GROUP BY lot_id, cost_date
         ) AS d USING (lot_id, day)
         WHERE (coalesce(t.units, 0) <> coalesce(d.units, 0) AND t.put_right IS NOT TRUE)
@@ -72,50 +84,119 @@ pub(super) async fn find_days(
         pool.0,
         from,
         to,
+        day,
+        only,
     )
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.lot_id, row.day)).collect())
 }
 
-/// A lot that is not what its transactions sum up to: they are append-only, the row is not.
-pub(super) async fn look_drift(conn: &mut PgConnection, pool: PoolId, lot: Uuid) -> sqlx::Result<Option<Finding>> {
+/// What a lot's row says, and what its transactions do.
+struct Drift {
+    remaining: i64,
+    received: i64,
+    is_available: bool,
+    /// Sums; none without a transaction.
+    units: Option<i64>,
+    quarantined: i64,
+    /// What the newest says remains.
+    newest: Option<i64>,
+}
+
+impl Drift {
+    /// Transactions are append-only, the row is not: it is set back, unless that is no state a lot can be in. Pure.
+    fn decide(&self, shelf: Option<Shelf>) -> Correction {
+        let (Some(units), Some(newest)) = (self.units, self.newest) else {
+            return Correction::manual("The lot has no transactions. Restore them from a backup.");
+        };
+        if units != newest {
+            return Correction::manual(format!(
+                "The transactions sum up to {units}, the newest says {newest}: they do not add up themselves. Restore them \
+                 from a backup, or count the lot."
+            ));
+        }
+        if !(0..=self.received).contains(&units) || !(0..=units).contains(&self.quarantined) {
+            return Correction::manual(format!(
+                "The transactions sum up to {units}, of {} received and {} not for sale. Count the lot.",
+                self.received, self.quarantined
+            ));
+        }
+        if self.is_available && self.quarantined > 0 {
+            return Correction::manual(format!(
+                "The row says it is for sale, the transactions that {} of it are not. Set its status by hand, then \
+                 diagnose again.",
+                self.quarantined
+            ));
+        }
+        if let Some(shelf) = shelf
+            && (shelf.by_rows + units - self.remaining).abs() > shelf.by_rows.abs()
+            && shelf.by_ledgers.abs() > shelf.by_rows.abs()
+        {
+            return Correction::manual(format!(
+                "With what the row says, shelf and lots differ by {}; with what the transactions say, by {}. Repair the \
+                 other findings of this SKU first and diagnose again; if this one stays, transactions are missing: restore \
+                 them from a backup, or count the lot.",
+                shelf.by_rows, shelf.by_ledgers
+            ));
+        }
+        Correction::CorrectLot { quantity: 0, day: None, value: None }
+    }
+}
+
+/// A lot that is not what its transactions say.
+pub(super) async fn look_drift(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lot: Uuid,
+    books: &mut Books,
+) -> sqlx::Result<Option<Finding>> {
+    if find_drifted(conn, pool, lot, lot).await?.is_empty() {
+        return Ok(None);
+    }
     let seen = sqlx::query!(
         r#"
         SELECT
-            l.remaining_quantity, l.received_quantity, l.quarantined_quantity, to_jsonb(l) AS "row!",
-            (SELECT sum(quantity_delta) FROM lot_transactions WHERE pool_id = $1 AND lot_id = $2)::bigint AS units,
-            t.remaining_after AS "remaining_after?",
+            l.sku_id, l.remaining_quantity, l.received_quantity, l.quarantined_quantity, l.unit_cost,
+            l.status = 'available' AS "is_available!", to_jsonb(l) AS "row!",
+            s.units, s.quarantined, t.remaining_after AS "remaining_after?", t.unit_cost AS "newest_cost?",
             to_jsonb(t) AS newest
         FROM lots AS l
         LEFT JOIN LATERAL (
             SELECT * FROM lot_transactions WHERE pool_id = $1 AND lot_id = $2 ORDER BY seq DESC LIMIT 1
         ) AS t ON true
+        CROSS JOIN (
+            SELECT sum(quantity_delta)::bigint AS units, sum(quarantined_delta)::bigint AS quarantined
+            FROM lot_transactions
+            WHERE pool_id = $1 AND lot_id = $2
+        ) AS s
         WHERE l.pool_id = $1 AND l.lot_id = $2
         "#,
         pool.0,
         lot,
     )
-    .fetch_optional(conn)
+    .fetch_one(&mut *conn)
     .await?;
-    let Some(seen) = seen.filter(|seen| seen.units != Some(seen.remaining_quantity)) else { return Ok(None) };
-    let correction = match (seen.units, seen.remaining_after) {
-        (None, _) | (_, None) => Correction::manual("The lot has no transactions. Restore them from a backup."),
-        (Some(units), Some(newest)) if units != newest => Correction::manual(format!(
-            "The transactions sum up to {units}, the newest says {newest}: they do not add up themselves. Restore them \
-             from a backup, or count the lot."
-        )),
-        (Some(units), _) if units < seen.quarantined_quantity || units > seen.received_quantity => {
-            Correction::manual(format!(
-                "The transactions sum up to {units}, of {} received and {} not for sale. Count the lot.",
-                seen.received_quantity, seen.quarantined_quantity
-            ))
-        }
-        _ => Correction::CorrectLot { quantity: 0, day: None },
+    let drift = Drift {
+        remaining: seen.remaining_quantity,
+        received: seen.received_quantity,
+        is_available: seen.is_available,
+        units: seen.units,
+        quarantined: seen.quarantined.unwrap_or(0),
+        newest: seen.remaining_after,
     };
-    let units = seen.units.unwrap_or(0);
-    let detail = format!("{} remain of it by the row, {units} by its transactions.", seen.remaining_quantity);
-    let rows = [Some(seen.row), seen.newest].into_iter().flatten().collect();
+    let correction = drift.decide(books.shelf(conn, pool, seen.sku_id).await?);
+    let say = |units: i64, quarantined: i64, cost: Option<Decimal>| {
+        let cost = cost.map_or_else(|| "nothing".to_owned(), |cost| cost.normalize().to_string());
+        format!("{units} remain of it, {quarantined} not for sale, at {cost}")
+    };
+    let detail = format!(
+        "By the row, {}; by its transactions, {}.",
+        say(drift.remaining, seen.quarantined_quantity, Some(seen.unit_cost)),
+        say(drift.units.unwrap_or(0), drift.quarantined, seen.newest_cost)
+    );
+    let sums = serde_json::json!({"units": drift.units, "quarantined": drift.quarantined});
+    let rows = [Some(seen.row), seen.newest, Some(sums)].into_iter().flatten().collect();
     Ok(Some(finding(Kind::LotDrift, pool, Subject::Lot { lot_id: lot }, rows, detail, correction)))
 }
 
@@ -127,16 +208,22 @@ struct Day {
     excess_ever: i64,
     /// Units that could be put back.
     room: i64,
+    /// Units that all lots of the SKU gave that day beyond what its close says; none where it says nothing.
+    beyond_close: Option<i64>,
+    shelf: Option<Shelf>,
 }
 
 /// Gives back what a lot gave beyond its lines; notes what was put right elsewhere. Pure.
 fn decide(day: &Day) -> Correction {
     match day.excess {
         // Every line has what it took, on another day or by its own correction: what is left is a note for the reader.
-        _ if day.excess_ever == 0 => Correction::CorrectLot { quantity: 0, day: None },
-        excess if excess > 0 && excess <= day.excess_ever && excess <= day.room => {
-            Correction::CorrectLot { quantity: excess, day: None }
-        }
+        _ if day.excess_ever == 0 => Correction::CorrectLot { quantity: 0, day: None, value: None },
+        excess if excess > 0 && day.beyond_close.is_some_and(|beyond| excess > beyond) => Correction::manual(
+            "The lot gave what the close of that day says it gave: depletions of lines are missing. Restore them from a \
+             backup.",
+        ),
+        excess if excess > 0 && excess <= day.excess_ever && excess <= day.room => refuse_harm(day.shelf, excess)
+            .unwrap_or(Correction::CorrectLot { quantity: excess, day: None, value: None }),
         excess if excess > day.room => Correction::manual(format!(
             "{excess} units would go back, more than were received and are missing ({}). Count the lot.",
             day.room
@@ -152,39 +239,32 @@ fn decide(day: &Day) -> Correction {
 }
 
 /// A day on which a lot was depleted twice, or otherwise than lines say.
+#[allow(clippy::too_many_lines, reason = "one row, and what was seen of it")]
 pub(super) async fn look_day(
     conn: &mut PgConnection,
     pool: PoolId,
     lot: Uuid,
     date: NaiveDate,
+    books: &mut Books,
 ) -> sqlx::Result<Option<Finding>> {
-    if !find_days(conn, pool, lot, lot).await?.contains(&(lot, date)) {
+    if find_days(conn, pool, (lot, lot), Some(date)).await?.is_empty() {
         return Ok(None);
     }
     let day = date.format("%Y%m%d").to_string();
     let seen = sqlx::query!(
         r#"
         SELECT
-            t.times AS "times!", t.units AS "units!", t.rows, d.units AS "depleted!", d.rows AS depletions,
-            (
-                SELECT coalesce(-sum(quantity_delta), 0)
-                FROM lot_transactions
-                WHERE pool_id = $1 AND lot_id = $2
-                    AND (
-                        row_source IN ('snapshot_depletion', 'shortage_settlement', 'void')
-                        OR row_source = 'correction' AND (shipment_id IS NOT NULL OR source_ref_id IS NOT NULL)
-                    )
-            )::bigint AS "units_ever!",
-            (
-                SELECT coalesce(sum(quantity), 0) FROM depletions WHERE pool_id = $1 AND lot_id = $2
-            )::bigint AS "depleted_ever!",
-            (
-                SELECT received_quantity - remaining_quantity FROM lots WHERE pool_id = $1 AND lot_id = $2
-            ) AS room
+            t.times AS "times!", t.units AS "units!", t.back AS "back!", t.quantities, t.values AS "values: Vec<Decimal>", t.rows,
+            d.units AS "depleted!", d.rows AS depletions,
+            (SELECT sku_id FROM lots WHERE pool_id = $1 AND lot_id = $2) AS sku_id
         FROM (
             SELECT
                 count(*) FILTER (WHERE row_source = 'snapshot_depletion') AS times,
                 coalesce(-sum(quantity_delta), 0)::bigint AS units,
+                coalesce(sum(quantity_delta) FILTER (WHERE row_source = 'correction'), 0)::bigint AS back,
+                array_agg(-quantity_delta ORDER BY seq DESC) FILTER (WHERE row_source = 'snapshot_depletion')
+                AS quantities,
+                array_agg(-value_delta ORDER BY seq DESC) FILTER (WHERE row_source = 'snapshot_depletion') AS values,
                 jsonb_agg(to_jsonb(t) ORDER BY seq) AS rows
             FROM lot_transactions AS t
             WHERE pool_id = $1 AND lot_id = $2 AND source_ref_id = $4
@@ -203,40 +283,111 @@ pub(super) async fn look_day(
         date,
         day,
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
-    let excess_ever = seen.units_ever - seen.depleted_ever;
-    let correction = match (seen.room, seen.rows.is_some()) {
-        (None, _) => Correction::manual("There is no such lot."),
-        (Some(room), _) => named(decide(&Day { excess: seen.units - seen.depleted, excess_ever, room }), day),
+    let given = books.given(conn, pool, lot).await?;
+    let (excess, excess_ever) = (seen.units - seen.depleted, -given.beyond);
+    let correction = match (seen.sku_id, given.room) {
+        (Some(sku), Some(room)) => {
+            let beyond_close = books.beyond_close(conn, pool, sku, date).await?;
+            let shelf = books.shelf(conn, pool, sku).await?;
+            let takings: Vec<(i64, Decimal)> =
+                seen.quantities.unwrap_or_default().into_iter().zip(seen.values.unwrap_or_default()).collect();
+            named(decide(&Day { excess, excess_ever, room, beyond_close, shelf }), day, seen.back, &takings)
+        }
+        _ => Correction::manual("There is no such lot."),
     };
     let detail =
         format!("Depleted {} times that day: transactions took {}, lines {}.", seen.times, seen.units, seen.depleted);
-    let rows = [seen.rows, seen.depletions, Some(serde_json::json!({"beyond_lines_ever": excess_ever}))];
+    // What of it is this day's, so that what is repaired of others leaves it as it is.
+    let ever = if excess > 0 { excess_ever.clamp(-1, excess) } else { excess_ever.signum() };
+    let rows = [seen.rows, seen.depletions, Some(serde_json::json!({"beyond_lines_ever": ever}))];
     let rows = rows.into_iter().flatten().collect();
     Ok(Some(finding(Kind::LotDay, pool, Subject::LotDay { lot_id: lot, date }, rows, detail, correction)))
 }
 
-fn named(correction: Correction, day: String) -> Correction {
+/// The correction with the day it is about, and with what the units that go back were worth.
+fn named(correction: Correction, day: String, back: i64, takings: &[(i64, Decimal)]) -> Correction {
     match correction {
-        Correction::CorrectLot { quantity, .. } => Correction::CorrectLot { quantity, day: Some(day) },
+        Correction::CorrectLot { quantity, .. } => {
+            let value = (quantity > 0).then(|| value_of(quantity, back, takings));
+            Correction::CorrectLot { quantity, day: Some(day), value }
+        }
         other => other,
     }
+}
+
+/// What `quantity` units were worth when they left, last out first, after the `back` that went back before. Pure.
+fn value_of(mut quantity: i64, mut back: i64, takings: &[(i64, Decimal)]) -> Decimal {
+    let mut value = Decimal::ZERO;
+    for (units, worth) in takings.iter().filter(|(units, _)| *units > 0) {
+        let gone = back.clamp(0, *units);
+        back -= gone;
+        let here = (units - gone).min(quantity);
+        quantity -= here;
+        value += worth / Decimal::from(*units) * Decimal::from(here);
+    }
+    value.normalize()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn day(excess: i64, excess_ever: i64, room: i64) -> Day {
+        Day { excess, excess_ever, room, beyond_close: None, shelf: None }
+    }
+
     #[test]
     fn a_lot_gets_back_what_it_gave_beyond_its_lines_and_no_more() {
-        let back = |quantity| Correction::CorrectLot { quantity, day: None };
-        assert_eq!(decide(&Day { excess: 3, excess_ever: 3, room: 5 }), back(3));
-        assert_eq!(decide(&Day { excess: 0, excess_ever: 0, room: 5 }), back(0), "put right by its lines");
-        assert_eq!(decide(&Day { excess: -3, excess_ever: 0, room: 5 }), back(0), "lines were put right");
-        for wrong in [(3, 2, 5), (3, 3, 2), (-3, -3, 5), (0, 1, 5)] {
-            let (excess, excess_ever, room) = wrong;
-            assert!(matches!(decide(&Day { excess, excess_ever, room }), Correction::Manual { .. }), "{wrong:?}");
+        let back = |quantity| Correction::CorrectLot { quantity, day: None, value: None };
+        assert_eq!(decide(&day(3, 3, 5)), back(3));
+        assert_eq!(decide(&day(0, 0, 5)), back(0), "put right by its lines");
+        assert_eq!(decide(&day(-3, 0, 5)), back(0), "lines were put right");
+        for (excess, excess_ever, room) in [(3, 2, 5), (3, 3, 2), (-3, -3, 5), (0, 1, 5)] {
+            let decided = decide(&day(excess, excess_ever, room));
+            assert!(matches!(decided, Correction::Manual { .. }), "{excess} {excess_ever} {room}");
         }
+    }
+
+    #[test]
+    fn a_lot_gets_nothing_back_that_its_close_or_the_shelf_does_not_miss() {
+        let shelf = |by_ledgers| Some(Shelf { by_rows: by_ledgers, by_ledgers });
+        let back = Correction::CorrectLot { quantity: 3, day: None, value: None };
+        assert_eq!(decide(&Day { beyond_close: Some(3), shelf: shelf(-3), ..day(3, 3, 5) }), back);
+        for (beyond_close, by_ledgers) in [(0, -3), (2, -3), (3, 0)] {
+            let decided = decide(&Day { beyond_close: Some(beyond_close), shelf: shelf(by_ledgers), ..day(3, 3, 5) });
+            assert!(matches!(decided, Correction::Manual { .. }), "{beyond_close} {by_ledgers}");
+        }
+    }
+
+    #[test]
+    fn units_go_back_at_what_they_left_at() {
+        let of = |text: &str| text.parse::<Decimal>().unwrap();
+        let takings = [(4, of("14")), (5, of("12.5"))];
+        assert_eq!(value_of(4, 0, &takings), of("14"));
+        assert_eq!(value_of(6, 0, &takings), of("19"));
+        assert_eq!(value_of(3, 4, &takings), of("7.5"), "after what went back before");
+    }
+
+    #[test]
+    fn a_row_is_set_back_unless_its_transactions_cannot_be_true() {
+        let drift = |units, quarantined, is_available| Drift {
+            remaining: 9,
+            received: 10,
+            is_available,
+            units: Some(units),
+            quarantined,
+            newest: Some(units),
+        };
+        let back = Correction::CorrectLot { quantity: 0, day: None, value: None };
+        let shelf = |by_rows, by_ledgers| Some(Shelf { by_rows, by_ledgers });
+        assert_eq!(drift(10, 0, true).decide(shelf(-1, 0)), back);
+        assert_eq!(drift(10, 0, true).decide(shelf(0, 0)), back, "others drifted the other way");
+        assert_eq!(drift(10, 4, false).decide(None), back);
+        for wrong in [drift(11, 0, true), drift(10, 11, false), drift(10, 4, true)] {
+            assert!(matches!(wrong.decide(None), Correction::Manual { .. }));
+        }
+        assert!(matches!(drift(10, 0, true).decide(shelf(0, 1)), Correction::Manual { .. }), "the shelf says so, too");
     }
 }

@@ -18,6 +18,9 @@
 //! the evidence; when either is another at the moment of applying, under the locks, the finding is stale: nothing is
 //! done about it, the others go on, and a new diagnosis tells how things stand.
 //!
+//! **No harm.** Lots hold what is on the shelf and what was shipped and not yet depleted. No correction of a lot, or of
+//! what a line took from lots, makes that less true than it was: such a finding is for a person.
+//!
 //! **History.** Nothing that was written is changed. What cannot be undone, such as a second depletion of a lot for one
 //! day, stays visible, and the row that makes up for it names the finding in its `reason`. A finding is repaired once
 //! per evidence: the key of `repairs`.
@@ -37,6 +40,7 @@ use crate::ids::{PoolId, SkuId};
 
 pub mod apply;
 mod balances;
+mod books;
 mod days;
 pub mod diagnose;
 mod evidence;
@@ -61,11 +65,11 @@ pub enum Kind {
     LedgerBreak,
     /// The shelf and the lots do not add up.
     ShelfDiffersFromLots,
-    /// What remains of a lot is not what its transactions sum up to.
+    /// What remains of a lot, what of it is quarantined, or what it costs is not what its transactions say.
     LotDrift,
     /// A lot was depleted more than once for a day, or otherwise than the lines of that day say.
     LotDay,
-    /// Lots gave more for a shipment line than the line took.
+    /// Depletions of a shipment line are not what the line took: mostly more of them.
     DoubleDepletion,
     /// A shipment line was depleted by the snapshots of two days.
     TwoDates,
@@ -102,9 +106,9 @@ impl Kind {
             Self::BalanceDrift => "A balance row is not what its newest ledger entry says",
             Self::LedgerBreak => "A ledger entry does not follow from the one before it",
             Self::ShelfDiffersFromLots => "The shelf and the lots do not add up",
-            Self::LotDrift => "What remains of a lot is not what its transactions sum up to",
+            Self::LotDrift => "A lot is not what its transactions say",
             Self::LotDay => "A lot was depleted for a day otherwise than the lines of that day say",
-            Self::DoubleDepletion => "Lots gave more for a shipment line than the line took",
+            Self::DoubleDepletion => "Depletions of a shipment line are not what the line took",
             Self::TwoDates => "A shipment line was depleted by the snapshots of two days",
             Self::Shortage => "A shortage of lots is open that lots could settle",
             Self::StuckHold => "A hold that has lapsed was not closed",
@@ -221,6 +225,10 @@ pub enum Correction {
         quantity: i64,
         /// The day, `YYYYMMDD`.
         day: Option<String>,
+        /// What units that are given back were worth when they left.
+        #[serde(default)]
+        #[schema(value_type = Option<String>)]
+        value: Option<Decimal>,
     },
     /// Depletions `correction` of the line, and lot transactions `correction` for what its lots get back.
     CorrectLine {

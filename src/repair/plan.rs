@@ -1,11 +1,14 @@
 //! Plans: findings that were kept, as a file or as a row for REST, and what they look like now.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::books::Books;
 use super::diagnose::{self, Cursor, Limits};
 use super::{Finding, Kind, Subject};
 use crate::clock::Clock;
@@ -57,8 +60,13 @@ impl Plan {
         cursor: Option<Cursor>,
         limits: Limits,
     ) -> sqlx::Result<Option<Cursor>> {
+        let room = MOST_FINDINGS.saturating_sub(self.findings.len()).max(1);
+        let limits = Limits { findings: limits.findings.min(room), ..limits };
         let step = diagnose::step(conn, clock, self.pool_id, cursor, limits).await?;
-        self.findings.extend(step.findings);
+        // A page that was begun again, because something of it was repaired meanwhile.
+        let known: BTreeSet<&str> = self.findings.iter().map(|one| one.id.as_str()).collect();
+        let new: Vec<Finding> = step.findings.into_iter().filter(|one| !known.contains(one.id.as_str())).collect();
+        self.findings.extend(new);
         if self.findings.len() >= MOST_FINDINGS && step.next.is_some() {
             self.truncated = true;
             return Ok(None);
@@ -101,7 +109,8 @@ pub struct Verified {
 /// Database errors.
 pub async fn verify(conn: &mut PgConnection, clock: &Clock, finding: &Finding) -> sqlx::Result<Verified> {
     let now = diagnose::database_now(conn, clock).await?;
-    let seen = diagnose::look(conn, finding.pool_id, now, finding.kind, &finding.subject).await?;
+    let about = (finding.kind, &finding.subject);
+    let seen = diagnose::look(conn, finding.pool_id, now, about, &mut Books::default()).await?;
     let standing = match &seen {
         None => Standing::Repaired,
         Some(seen) if seen.evidence.hash == finding.evidence.hash => Standing::Unchanged,
@@ -121,8 +130,21 @@ pub async fn verify(conn: &mut PgConnection, clock: &Clock, finding: &Finding) -
 pub struct Kept {
     /// The plan.
     pub plan: Plan,
-    /// Where its diagnosis goes on; `None` when it is complete.
+    /// Where its diagnosis goes on; `None` at its beginning and when it is complete.
     pub cursor: Option<Cursor>,
+    /// Whether everything was looked at, or as much as a plan holds.
+    pub complete: bool,
+}
+
+impl Kept {
+    /// Diagnoses on.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn step(mut self, conn: &mut PgConnection, clock: &Clock, limits: Limits) -> sqlx::Result<Self> {
+        let cursor = self.plan.step(conn, clock, self.cursor, limits).await?;
+        Ok(Self { complete: cursor.is_none(), plan: self.plan, cursor })
+    }
 }
 
 fn broken(error: serde_json::Error) -> sqlx::Error {
@@ -134,10 +156,12 @@ fn broken(error: serde_json::Error) -> sqlx::Error {
 /// # Errors
 /// Database errors.
 pub async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Kept>> {
-    let row = sqlx::query!("SELECT plan, cursor FROM repair_plans WHERE plan_id = $1", id).fetch_optional(conn).await?;
+    let row = sqlx::query!("SELECT plan, cursor, complete FROM repair_plans WHERE plan_id = $1", id)
+        .fetch_optional(conn)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let plan = serde_json::from_value(row.plan).map_err(broken)?;
-    Ok(Some(Kept { plan, cursor: row.cursor.as_deref().and_then(pagination::decode) }))
+    Ok(Some(Kept { plan, cursor: row.cursor.as_deref().and_then(pagination::decode), complete: row.complete }))
 }
 
 /// Keeps a plan that has just been begun.
@@ -154,7 +178,7 @@ pub async fn insert(conn: &mut PgConnection, kept: &Kept, client: ClientId) -> s
         client.0,
         kept.plan.made_at,
         kept.cursor.as_ref().map(pagination::encode),
-        kept.cursor.is_none(),
+        kept.complete,
         serde_json::to_value(&kept.plan).map_err(broken)?,
     )
     .execute(conn)
@@ -176,16 +200,34 @@ pub async fn update(
         r#"
         UPDATE repair_plans
         SET plan = $2, cursor = $3, complete = $4, updated_at = $5
-        WHERE plan_id = $1 AND cursor IS NOT DISTINCT FROM $6
+        WHERE plan_id = $1 AND cursor IS NOT DISTINCT FROM $6 AND NOT complete
         "#,
         kept.plan.plan_id,
         serde_json::to_value(&kept.plan).map_err(broken)?,
         kept.cursor.as_ref().map(pagination::encode),
-        kept.cursor.is_none(),
+        kept.complete,
         now,
         before.map(pagination::encode),
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Deletes plans that nobody has stepped on since `oldest`, a few at a time; gives how many. Each can be large.
+///
+/// # Errors
+/// Database errors.
+pub async fn delete_old(conn: &mut PgConnection, oldest: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        r#"
+        DELETE FROM repair_plans
+        WHERE plan_id = ANY(ARRAY(SELECT plan_id FROM repair_plans WHERE updated_at < $1 LIMIT 100))
+            AND updated_at < $1
+        "#,
+        oldest,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -125,16 +125,19 @@ pub fn say(correction: &Correction) -> String {
             "a ledger entry `correct` of on_hand {on_hand_delta:+}, quarantined {quarantined_delta:+}, \
              held {held_delta:+}, committed {committed_delta:+}"
         ),
-        Correction::CorrectLot { quantity: 0, day: Some(day) } => {
+        Correction::CorrectLot { quantity: 0, day: Some(day), .. } => {
             format!("a lot transaction `correction` that moves nothing and names day {day}")
         }
-        Correction::CorrectLot { quantity: 0, day: None } => {
+        Correction::CorrectLot { quantity: 0, day: None, .. } => {
             "a lot transaction `correction` that moves nothing; the row becomes what the transactions say".to_owned()
         }
-        Correction::CorrectLot { quantity, day } => format!(
+        Correction::CorrectLot { quantity, day, .. } => format!(
             "a lot transaction `correction` of {quantity:+}{}",
             day.as_ref().map(|day| format!(" for day {day}")).unwrap_or_default()
         ),
+        Correction::CorrectLine { units, depleted_quantity } if units.is_empty() => {
+            format!("no row is appended; the line's own becomes what its depletions say: it took {depleted_quantity}")
+        }
         Correction::CorrectLine { units, depleted_quantity } => {
             format!("depletions `correction`: {}; the line then took {depleted_quantity}", list(units))
         }

@@ -111,7 +111,7 @@ async fn diagnose_damage(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakePlan {
-    /// Only this pool; all without.
+    /// Only this pool; all without. Not with `plan_id`: a plan keeps the pool it was begun for.
     pool: Option<String>,
     /// The plan to go on with.
     plan_id: Option<Uuid>,
@@ -135,7 +135,11 @@ async fn plan_repair(
     caller: Caller<scope::Admin>,
     body: Json<MakePlan>,
 ) -> Result<axum::Json<PlanView>, Problem> {
-    let body = body.violations.finish(Some(body.value))?;
+    let Json { value: body, violations: mut v } = body;
+    if body.plan_id.is_some() && body.pool.is_some() {
+        v.add("/pool", "is the plan's own: leave it out");
+    }
+    let body = v.finish(Some(body))?;
     let pool = pool_of(&app, body.pool).await?;
     let tasks = app.tasks.clone();
     detached(&tasks, async move {
@@ -143,34 +147,42 @@ async fn plan_repair(
             Some(id) => go_on(&app, id).await?,
             None => begin(&app, pool, caller.client).await?,
         };
-        Ok(axum::Json(PlanView { complete: kept.cursor.is_none(), plan: kept.plan }))
+        Ok(axum::Json(PlanView { complete: kept.complete, plan: kept.plan }))
     })
     .await
 }
 
+/// The plan is kept before anything is looked at: whatever becomes of its first step, its id is known.
 async fn begin(app: &App, pool: Option<PoolId>, client: ClientId) -> Result<Kept, Problem> {
-    let kept = {
+    let plan = {
         let mut conn = app.db.acquire().await?;
-        let mut plan = Plan::begin(&mut conn, &app.clock, pool).await?;
-        let cursor = plan.step(&mut conn, &app.clock, None, Limits::default()).await?;
-        Kept { plan, cursor }
+        Plan::begin(&mut conn, &app.clock, pool).await?
     };
+    let kept = Kept { plan, cursor: None, complete: false };
     tx::write(&app.db, "keep_repair_plan", |conn| plan::insert(conn, &kept, client).scope_boxed()).await?;
-    Ok(kept)
+    match step_on(app, kept.clone()).await {
+        Ok(stepped) => Ok(stepped),
+        Err(problem) => {
+            tracing::warn!(plan = %kept.plan.plan_id, problem = problem.detail, "the first step of a plan failed");
+            Ok(kept)
+        }
+    }
 }
 
 async fn go_on(app: &App, id: Uuid) -> Result<Kept, Problem> {
     let kept = get(app, id).await?;
-    let Some(before) = kept.cursor.clone() else { return Ok(kept) };
+    if kept.complete { Ok(kept) } else { step_on(app, kept).await }
+}
+
+async fn step_on(app: &App, kept: Kept) -> Result<Kept, Problem> {
+    let (id, before) = (kept.plan.plan_id, kept.cursor.clone());
     let next = {
         let mut conn = app.db.acquire().await?;
-        let mut plan = kept.plan;
-        let cursor = plan.step(&mut conn, &app.clock, Some(before.clone()), Limits::default()).await?;
-        Kept { plan, cursor }
+        kept.step(&mut conn, &app.clock, Limits::default()).await?
     };
     let now = app.clock.local_now();
     let stepped =
-        tx::write(&app.db, "keep_repair_plan", |conn| plan::update(conn, &next, Some(&before), now).scope_boxed())
+        tx::write(&app.db, "keep_repair_plan", |conn| plan::update(conn, &next, before.as_ref(), now).scope_boxed())
             .await?;
     // Whoever was faster has stepped over the same rows.
     if stepped { Ok(next) } else { get(app, id).await }
@@ -194,7 +206,7 @@ async fn get_repair_plan(
     query.finish()?;
     let id = Uuid::parse_str(&id).map_err(|_| Problem::new(Code::RepairPlanNotFound, "No such plan."))?;
     let kept = get(&app, id).await?;
-    Ok(axum::Json(PlanView { complete: kept.cursor.is_none(), plan: kept.plan }))
+    Ok(axum::Json(PlanView { complete: kept.complete, plan: kept.plan }))
 }
 
 /// Which findings of a plan.
@@ -242,10 +254,18 @@ async fn apply_repair(
         let chosen = choose(get(&app, id).await?.plan, value.findings)?;
         let (began, mut at, mut findings) = (Instant::now(), from, Vec::new());
         while at < chosen.len() && began.elapsed() < STEP {
-            findings.push(apply::apply(&app, &chosen[at], dry_run, Some(caller.client)).await?);
+            match apply::apply(&app, &chosen[at], dry_run, Some(caller.client)).await {
+                Ok(applied) => findings.push(applied),
+                Err(error) if findings.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(%error, finding = chosen[at].id, "a step of a repair ended early");
+                    break;
+                }
+            }
             at += 1;
         }
-        if !findings.is_empty() && findings.iter().all(|one| one.outcome == Outcome::Stale) {
+        let whole = from == 0 && at == chosen.len();
+        if whole && !findings.is_empty() && findings.iter().all(|one| one.outcome == Outcome::Stale) {
             let detail = "What these findings were made from is no longer so; diagnose and plan again.";
             return Err(Problem::new(Code::EvidenceStale, detail));
         }

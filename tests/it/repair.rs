@@ -3,7 +3,10 @@
 //! The world is the audit's. In it two things wait to be repaired whatever else is planted: a hold that lapsed and was
 //! not closed, and a shortage that a lot could settle; and its pool has not closed a day for long.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod damage;
+mod steps;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holdfast::clock::Clock;
@@ -12,6 +15,7 @@ use holdfast::repair::diagnose::{self, Limits};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 
+use self::damage::{Damage, damages, depleted_twice, drift, guard_again, two_dates};
 use crate::support::app::settings;
 use crate::support::process::{folder, on_test_db, run};
 use crate::support::{TestApp, db};
@@ -22,6 +26,14 @@ const SKUS: &str = "INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, n
 
 /// What is found in any case.
 const WAITING: [&str; 2] = ["shortage", "stuck_hold"];
+
+type Outcomes = Vec<(String, String)>;
+
+/// Kinds and outcomes, with those of what waits in any case.
+fn with_waiting(found: &[(&str, &str)], of_waiting: &str) -> Outcomes {
+    let waiting = WAITING.iter().map(|kind| (*kind, of_waiting));
+    found.iter().copied().chain(waiting).map(|(kind, outcome)| (kind.to_owned(), outcome.to_owned())).collect()
+}
 
 async fn damaged(sql: &str) -> TestApp {
     let db = db::fresh().await;
@@ -34,13 +46,23 @@ async fn damaged(sql: &str) -> TestApp {
 
 /// A whole plan; the days that were never closed left out.
 async fn plan(app: &TestApp) -> (String, Vec<Value>) {
+    let (id, findings) = whole_plan(app).await;
+    (id, findings.into_iter().filter(|one| one["kind"] != "open_day").collect())
+}
+
+/// A whole plan; of it the days that are open.
+async fn open_days(app: &TestApp) -> (String, Vec<Value>) {
+    let (id, findings) = whole_plan(app).await;
+    (id, findings.into_iter().filter(|one| one["kind"] == "open_day").collect())
+}
+
+async fn whole_plan(app: &TestApp) -> (String, Vec<Value>) {
     let mut body = json!({"pool": "default"});
     loop {
         let answer = app.client.post("/repair/plan", &body).await.expect(200);
         let id = answer.at("/plan_id").as_str().expect("an id").to_owned();
         if answer.at("/complete") == true {
-            let findings = answer.at("/findings").as_array().cloned().unwrap_or_default();
-            return (id, findings.into_iter().filter(|one| one["kind"] != "open_day").collect());
+            return (id, answer.at("/findings").as_array().cloned().unwrap_or_default());
         }
         body = json!({"plan_id": id});
     }
@@ -50,18 +72,71 @@ fn ids(findings: &[Value]) -> Vec<Value> {
     findings.iter().map(|one| one["id"].clone()).collect()
 }
 
-fn kinds(findings: &[Value]) -> BTreeSet<&str> {
-    findings.iter().filter_map(|one| one["kind"].as_str()).collect()
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Outcomes by kind.
-async fn apply(app: &TestApp, plan: &str, findings: &[Value], dry_run: bool) -> BTreeMap<String, String> {
-    let body = json!({"plan_id": plan, "findings": ids(findings), "dry_run": dry_run});
-    let answer = app.client.post("/repair/apply", &body).await.expect(200);
-    assert_eq!(answer.at("/next_cursor"), Value::Null);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let applied = answer.at("/findings").as_array().cloned().unwrap_or_default();
-    applied.iter().map(|one| (text(&one["kind"]), text(&one["outcome"]))).collect()
+fn kinds(findings: &[Value]) -> Vec<String> {
+    findings.iter().map(|one| text(&one["kind"])).collect()
+}
+
+/// What became of each finding, in the plan's order.
+async fn apply(app: &TestApp, plan: &str, findings: &[Value], dry_run: bool) -> Outcomes {
+    let mut body = json!({"plan_id": plan, "findings": ids(findings), "dry_run": dry_run});
+    let mut outcomes = Vec::new();
+    loop {
+        let answer = app.client.post("/repair/apply", &body).await.expect(200);
+        let applied = answer.at("/findings").as_array().cloned().unwrap_or_default();
+        outcomes.extend(applied.iter().map(|one| (text(&one["kind"]), text(&one["outcome"]))));
+        body["cursor"] = answer.at("/next_cursor");
+        if body["cursor"].is_null() {
+            return outcomes;
+        }
+    }
+}
+
+/// What repair has appended, of everything but the shortage that waits: sorted.
+async fn appended(app: &TestApp) -> Vec<String> {
+    let sql = "
+        SELECT format('entry %s %s on_hand %s quarantined %s held %s committed %s', sku_id, kind, on_hand_delta,
+            quarantined_delta, held_delta, committed_delta) AS row
+        FROM stock_entries JOIN clients AS c USING (client_id) WHERE c.name = 'repair'
+        UNION ALL
+        SELECT format('lot %s %s %s quarantined %s worth %s%s', right(lot_id::text, 2), row_source, quantity_delta,
+            quarantined_delta, round(value_delta, 2), ' for ' || source_ref_id)
+        FROM lot_transactions JOIN clients AS c USING (client_id)
+        WHERE c.name = 'repair' AND row_source <> 'shortage_settlement'
+        UNION ALL
+        SELECT format('line %s %s %s of lot %s at %s', right(shipment_id::text, 2), kind, quantity,
+            right(lot_id::text, 2), round(unit_cost, 2))
+        FROM depletions WHERE kind = 'correction'
+        ORDER BY 1";
+    sqlx::query_scalar(sql).fetch_all(&app.db.owner()).await.expect("appended")
+}
+
+/// Units of a SKU that were sold, and their cost.
+async fn cogs(app: &TestApp, sku: &str) -> (i64, String) {
+    let to = app.clock.local_now().date_naive();
+    let report = app.client.get(&format!("/reports/cogs?from=2026-01-01&to={to}&by=sku")).await.expect(200);
+    let rows = report.at("/data").as_array().cloned().unwrap_or_default();
+    let row = rows.iter().find(|row| row["sku"] == sku).unwrap_or_else(|| panic!("no {sku} in {rows:#?}"));
+    (row["final_quantity"].as_i64().expect("units"), text(&row["final_cost"]))
+}
+
+/// By how much the lots of each SKU differ from its shelf and what was shipped and not yet depleted.
+async fn differences(app: &TestApp) -> Vec<(i64, i64)> {
+    let sql = "
+        SELECT s.sku_id, (
+            coalesce((SELECT sum(remaining_quantity) FROM lots AS l WHERE l.sku_id = s.sku_id), 0) - s.on_hand
+            - coalesce((
+                SELECT sum(l.covered_quantity - l.depleted_quantity) FROM shipment_lines AS l
+                WHERE l.sku_id = s.sku_id AND l.voided_at IS NULL
+            ), 0)
+        )::bigint AS difference
+        FROM stock AS s
+        ORDER BY s.sku_id";
+    let all: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(&app.db.owner()).await.expect("differences");
+    all.into_iter().filter(|(_, difference)| *difference != 0).collect()
 }
 
 /// Every row that repair could write.
@@ -78,8 +153,10 @@ async fn state(app: &TestApp) -> Vec<String> {
         "reservation_lines",
         "oversells",
         "snapshots",
+        "snapshot_skus",
         "repairs",
         "clients",
+        "job_slots",
     ];
     let mut rows = Vec::new();
     for table in tables {
@@ -89,127 +166,69 @@ async fn state(app: &TestApp) -> Vec<String> {
     rows
 }
 
-/// A second depletion of lot 21 on a day, which its index would refuse for the day it has.
-const DEPLETED_AGAIN: &str = "
-    INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after,
-        unit_cost, client_id, recorded_at, quarantined_delta, business_date, value_delta)
-    VALUES (1, '00000000-0000-7000-8000-000000000021', 4, 'snapshot_depletion', ':day', -4, 12, 2.5, 1, now(), 0,
-        to_date(':day', 'YYYYMMDD'), -10);
-    UPDATE lots SET remaining_quantity = 12 WHERE lot_id = '00000000-0000-7000-8000-000000000021';";
-const LINE_AGAIN: &str = "
-    INSERT INTO depletions
-    SELECT (jsonb_populate_record(d, jsonb_build_object('n', 2, 'cost_date', to_date(':day', 'YYYYMMDD')))).*
-    FROM depletions AS d WHERE shipment_id = '00000000-0000-7000-b000-000000000021';";
-const NO_INDEX: &str = "DROP INDEX lot_transactions_one_depletion_per_day;";
-/// The index again, but for the row that cannot be undone: as the runbook says.
-const INDEX_BUT_FOR: &str = "CREATE UNIQUE INDEX lot_transactions_one_depletion_per_day
-    ON lot_transactions (pool_id, lot_id, source_ref_id)
-    WHERE row_source = 'snapshot_depletion'
-        AND NOT (pool_id = 1 AND lot_id = '00000000-0000-7000-8000-000000000021' AND seq = 4)";
+#[tokio::test(flavor = "multi_thread")]
+async fn every_class_of_damage_is_found_planned_applied_and_verified() {
+    for damage in damages() {
+        repair(damage).await;
+    }
+}
 
-/// What is planted, what is found because of it, what the first round leaves, and what puts the guards up again.
-fn damages() -> Vec<(String, Vec<&'static str>, Vec<&'static str>, &'static str)> {
-    let (first, second) = ("20260110", "20260111");
-    vec![
-        (
-            "ALTER TABLE stock DISABLE TRIGGER USER;
-             UPDATE stock SET held = held + 2 WHERE sku_id = 11;
-             ALTER TABLE stock ENABLE TRIGGER USER;"
-                .to_owned(),
-            vec!["balance_drift"],
-            vec![],
-            "",
-        ),
-        (
-            "INSERT INTO stock_entries
-             SELECT (jsonb_populate_record(e, '{\"seq\": 8, \"kind\": \"opening_count\", \"committed_delta\": 0,
-                 \"on_hand_after\": 5, \"reservation_id\": null, \"line\": null}')).*
-             FROM stock_entries AS e WHERE sku_id = 15 AND seq = 7;
-             UPDATE stock SET on_hand = 5, seq = 8 WHERE sku_id = 15;"
-                .to_owned(),
-            vec!["ledger_break", "shelf_differs_from_lots"],
-            vec![],
-            "",
-        ),
-        (
-            "UPDATE lots SET remaining_quantity = 9 WHERE source_ref = 'po-1';".to_owned(),
-            vec!["lot_drift", "shelf_differs_from_lots"],
-            vec![],
-            "",
-        ),
-        (
-            format!("{NO_INDEX}{DEPLETED_AGAIN}").replace(":day", first),
-            vec!["lot_day", "shelf_differs_from_lots"],
-            vec![],
-            INDEX_BUT_FOR,
-        ),
-        (
-            format!("{NO_INDEX}{DEPLETED_AGAIN}{LINE_AGAIN}").replace(":day", first),
-            vec!["double_depletion", "lot_day", "shelf_differs_from_lots"],
-            vec![],
-            INDEX_BUT_FOR,
-        ),
-        (
-            format!("{DEPLETED_AGAIN}{LINE_AGAIN}").replace(":day", second),
-            vec!["shelf_differs_from_lots", "two_dates"],
-            vec![],
-            "",
-        ),
-        // Written twice, taken once: the line is put right first, and what the day then says is noted.
-        (LINE_AGAIN.replace(":day", first), vec!["double_depletion", "lot_day"], vec!["lot_day"], ""),
-    ]
+async fn repair(damage: Damage) {
+    let sql = &damage.sql;
+    let app = damaged(sql).await;
+    let (id, findings) = plan(&app).await;
+    let expected = with_waiting(damage.found, "applied");
+    let found: Vec<String> = expected.iter().map(|(kind, _)| kind.clone()).collect();
+    assert_eq!(kinds(&findings), found, "{sql}\n{findings:#?}");
+
+    let before = state(&app).await;
+    let dry = apply(&app, &id, &findings, true).await;
+    let would: Outcomes =
+        expected.iter().map(|(kind, outcome)| (kind.clone(), outcome.replace("applied", "would_apply"))).collect();
+    assert_eq!(dry, would, "{sql}");
+    assert_eq!(state(&app).await, before, "a dry run changes nothing: {sql}");
+
+    assert_eq!(apply(&app, &id, &findings, false).await, expected, "{sql}\n{findings:#?}");
+    let again: Outcomes =
+        expected.iter().map(|(kind, outcome)| (kind.clone(), outcome.replace("applied", "already_applied"))).collect();
+    assert_eq!(apply(&app, &id, &findings, false).await, again, "{sql}");
+
+    let (next, findings) = plan(&app).await;
+    let left: Outcomes =
+        damage.left.iter().map(|(kind, outcome)| ((*kind).to_owned(), (*outcome).to_owned())).collect();
+    assert_eq!(apply(&app, &next, &findings, false).await, left, "{sql}\n{findings:#?}");
+    assert_eq!(appended(&app).await, damage.appended, "{sql}");
+    assert_eq!(cogs(&app, "sku-21").await, (damage.cogs.0, damage.cogs.1.to_owned()), "{sql}");
+    assert_eq!(differences(&app).await, [], "{sql}");
+
+    app.db.owner().execute(sqlx::raw_sql(damage.guards)).await.expect("guards");
+    let verified = app.client.post("/repair/verify", &json!({"plan_id": id})).await.expect(200);
+    let verified = verified.at("/findings").as_array().cloned().unwrap_or_default();
+    let broken: Vec<_> =
+        verified.iter().filter(|one| one["kind"] != "open_day" && one["standing"] != "repaired").collect();
+    assert!(broken.is_empty(), "{sql}\n{broken:#?}");
+
+    let report = app.client.get(&format!("/repair/report?plan_id={id}")).await.expect(200);
+    let report = String::from_utf8(report.bytes).expect("text");
+    assert!(report.contains("appended at") && report.contains("SHA-256"), "{report}");
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_class_of_damage_is_found_planned_applied_and_verified() {
-    for (sql, expected, left, guards) in damages() {
-        let app = damaged(&sql).await;
-        let (id, findings) = plan(&app).await;
-        let expected: BTreeSet<&str> = expected.into_iter().chain(WAITING).collect();
-        assert_eq!(kinds(&findings), expected, "{sql}\n{findings:#?}");
-
-        let before = state(&app).await;
-        let dry = apply(&app, &id, &findings, true).await;
-        assert!(dry.values().all(|outcome| outcome == "would_apply" || outcome == "manual"), "{sql}\n{dry:?}");
-        assert_eq!(state(&app).await, before, "a dry run changes nothing: {sql}");
-
-        let applied = apply(&app, &id, &findings, false).await;
-        for (kind, outcome) in &applied {
-            let manual = kind == "shelf_differs_from_lots" || left.contains(&kind.as_str());
-            assert_eq!(outcome, if manual { "manual" } else { "applied" }, "{kind}: {sql}");
-        }
-        let again = apply(&app, &id, &findings, false).await;
-        assert!(again.values().all(|outcome| outcome == "already_applied" || outcome == "manual"), "{sql}\n{again:?}");
-
-        let (next, findings) = plan(&app).await;
-        assert_eq!(kinds(&findings), left.iter().copied().collect(), "{sql}\n{findings:#?}");
-        if !findings.is_empty() {
-            let applied = apply(&app, &next, &findings, false).await;
-            assert!(applied.values().all(|outcome| outcome == "applied"), "{sql}\n{applied:?}");
-        }
-        let verified = app.client.post("/repair/verify", &json!({"plan_id": id})).await.expect(200);
-        let verified = verified.at("/findings").as_array().cloned().unwrap_or_default();
-        let broken: Vec<_> =
-            verified.iter().filter(|one| one["kind"] != "open_day" && one["standing"] != "repaired").collect();
-        assert!(broken.is_empty(), "{sql}\n{broken:#?}");
-
-        let report = app.client.get(&format!("/repair/report?plan_id={id}")).await.expect(200);
-        let report = String::from_utf8(report.bytes).expect("text");
-        assert!(report.contains("appended at") && report.contains("SHA-256"), "{report}");
-        app.db.owner().execute(sqlx::raw_sql(guards)).await.expect("guards");
-        app.finish().await;
-    }
+async fn what_is_recalled_comes_back_off_sale() {
+    let recalled = damages().into_iter().find(|damage| damage.sql.contains("recall")).expect("planted");
+    let app = damaged(&recalled.sql).await;
+    let sellable = async || app.availability("sku-21").await["sellable_quantity"].clone();
+    let before = sellable().await;
+    let (id, findings) = plan(&app).await;
+    apply(&app, &id, &findings, false).await;
+    assert_eq!(sellable().await, 0, "it was {before}");
+    app.db.owner().execute(sqlx::raw_sql(guard_again())).await.expect("guards");
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stale_evidence_is_refused_and_the_others_go_on() {
-    let drift = |units: i64| {
-        format!(
-            "ALTER TABLE stock DISABLE TRIGGER USER;
-             UPDATE stock SET held = held + {units} WHERE sku_id = 11;
-             ALTER TABLE stock ENABLE TRIGGER USER;"
-        )
-    };
     let app = damaged(&drift(2)).await;
     let (id, findings) = plan(&app).await;
     app.db.owner().execute(sqlx::raw_sql(AssertSqlSafe(drift(1)))).await.expect("drift");
@@ -219,17 +238,15 @@ async fn stale_evidence_is_refused_and_the_others_go_on() {
     app.client.post("/repair/apply", &body).await.refused(409, "evidence_stale");
     assert_eq!(state(&app).await, before);
     let applied = apply(&app, &id, &findings, false).await;
-    let expected = [("balance_drift", "stale"), ("shortage", "applied"), ("stuck_hold", "applied")];
-    assert_eq!(applied, expected.map(|(kind, outcome)| (kind.to_owned(), outcome.to_owned())).into());
+    assert_eq!(applied, with_waiting(&[("balance_drift", "stale")], "applied"));
     let (id, findings) = plan(&app).await;
-    assert_eq!(apply(&app, &id, &findings, false).await.values().collect::<Vec<_>>(), ["applied"]);
+    assert_eq!(apply(&app, &id, &findings, false).await, [("balance_drift".to_owned(), "applied".to_owned())]);
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diagnosis_in_small_steps_finds_the_same_and_waits_for_nobody() {
-    let (sql, ..) = damages().swap_remove(4);
-    let app = damaged(&sql).await;
+    let app = damaged(&depleted_twice()).await;
     let whole = diagnose(&app, Limits { findings: usize::MAX, ..Limits::default() }).await;
     assert!(whole.len() > 3, "{whole:?}");
     // Whatever a lane could have locked.
@@ -263,12 +280,15 @@ fn ids_of(findings: &[Finding]) -> BTreeSet<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn days_that_were_left_open_are_closed_in_their_order() {
-    let app = damaged("").await;
-    let answer = app.client.post("/repair/plan", &json!({})).await.expect(200);
-    let id = answer.at("/plan_id");
-    let findings = answer.at("/findings").as_array().cloned().unwrap_or_default();
-    let mut days: Vec<Value> = findings.into_iter().filter(|one| one["kind"] == "open_day").collect();
+    let begun = "INSERT INTO snapshots
+        SELECT (jsonb_populate_record(s, '{\"snapshot_date\": \"2026-01-12\", \"previous_date\": \"2026-01-11\",
+            \"window_start\": \"2026-01-12 00:00Z\", \"window_end\": \"2026-01-13 00:00Z\", \"status\": \"closing\",
+            \"closed_at\": null}')).*
+        FROM snapshots AS s WHERE snapshot_date = '2026-01-11'";
+    let app = damaged(begun).await;
+    let (id, mut days) = open_days(&app).await;
     days.truncate(3);
+    assert!(text(&days[0]["detail"]).contains("begun"), "{days:#?}");
     assert_eq!(days[0]["subject"]["day"]["date"], "2026-01-12");
     let apply = async |day: &Value| {
         let body = json!({"plan_id": id, "findings": [day["id"]], "dry_run": false});
@@ -279,6 +299,41 @@ async fn days_that_were_left_open_are_closed_in_their_order() {
         assert_eq!(apply(day).await, "applied");
     }
     assert_eq!(apply(&days[0]).await, "already_applied");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_missing_between_closed_ones_is_for_a_person() {
+    let gap = "DROP INDEX snapshots_one_first_day;
+        INSERT INTO snapshots
+        SELECT (jsonb_populate_record(s, '{\"snapshot_date\": \"2026-01-13\", \"previous_date\": null,
+            \"window_start\": \"2026-01-13 00:00Z\", \"window_end\": \"2026-01-14 00:00Z\"}')).*
+        FROM snapshots AS s WHERE snapshot_date = '2026-01-11';";
+    let app = damaged(gap).await;
+    let (id, days) = open_days(&app).await;
+    assert_eq!(days[0]["subject"]["day"]["date"], "2026-01-12");
+    assert_eq!(days[1]["subject"]["day"]["date"], "2026-01-14");
+    let body = json!({"plan_id": id, "findings": ids(&days[..2]), "dry_run": false});
+    let applied = app.client.post("/repair/apply", &body).await.expect(200);
+    assert_eq!([applied.at("/findings/0/outcome"), applied.at("/findings/1/outcome")], ["manual", "applied"]);
+    // The day stays missing: no audit is clean of it.
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_never_closed_a_day_has_its_days_open_from_the_first() {
+    let app = TestApp::start().await;
+    app.stock("TEA", 5).await;
+    let (_, days) = open_days(&app).await;
+    assert!(days.is_empty(), "made today: {days:#?}");
+    let made = app.clock.local_now() - chrono::TimeDelta::days(3);
+    sqlx::query("UPDATE pools SET created_at = $1").bind(made).execute(&app.db.owner()).await.expect("older");
+    let (id, days) = open_days(&app).await;
+    // By an hour after midnight the last day may not be over.
+    assert!((2..=3).contains(&days.len()), "{days:#?}");
+    assert_eq!(days[0]["subject"]["day"]["date"], made.date_naive().to_string());
+    let applied = apply(&app, &id, &days, false).await;
+    assert!(applied.iter().all(|(_, outcome)| outcome == "applied"), "{applied:?}");
     app.finish().await;
 }
 
@@ -298,8 +353,10 @@ async fn an_empty_database_has_nothing_to_repair_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_runbook_by_hand_dry_run_first() {
-    let (sql, ..) = damages().swap_remove(5);
-    let app = damaged(&sql).await;
+    let app = damaged(&two_dates()).await;
+    // As if no day of it had ever been closed by the clock.
+    let long_ago = "UPDATE pools SET created_at = '2026-01-09'";
+    app.db.owner().execute(long_ago).await.expect("long ago");
     let folder = folder("repair");
     let env = on_test_db(&app.db, &folder).await;
     let repair = async |args: &[&str]| {
@@ -350,6 +407,9 @@ async fn repair_is_for_admins_and_says_what_it_cannot_find() {
     app.client.get("/repair/report").await.refused(400, "invalid_parameter");
     let answer = app.client.post("/repair/apply", &json!({})).await.refused(422, "validation_failed");
     assert_eq!(answer.broken(), ["/plan_id"]);
+    let both = json!({"plan_id": "00000000-0000-7000-8000-000000000001", "pool": "default"});
+    let answer = app.client.post("/repair/plan", &both).await.refused(422, "validation_failed");
+    assert_eq!(answer.broken(), ["/pool"]);
     app.client.post("/repair/diagnose", &json!({"cursor": "x"})).await.refused(422, "validation_failed");
     app.client.post("/repair/diagnose", &json!({"pool": "nowhere"})).await.refused(422, "unknown_pool");
     app.finish().await;

@@ -9,7 +9,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{another, shown, start};
-use crate::support::race::eventually;
+use crate::support::TestApp;
+use crate::support::process::{Service, folder, on_test_db};
+use crate::support::race::{eventually, lock_from_outside};
 
 /// So long that no tick of it falls into a test, whatever the hour.
 const CENTURY: Duration = Duration::from_hours(36_500 * 24);
@@ -145,4 +147,45 @@ async fn a_long_attempt_keeps_its_lease_but_not_for_ever() {
     workers.remove(0).await.unwrap();
     assert_eq!(shown(&app, "slow", None).await["runs"][0]["status"], "succeeded");
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_process_was_killed_is_taken_over_once() {
+    let app = TestApp::start().await;
+    app.stock("TEA", 5).await;
+    let owner = app.db.owner();
+    sqlx::query("UPDATE pools SET created_at = created_at - interval '1 day 2 hours'").execute(&owner).await.unwrap();
+    // Whoever begins to close a day waits here.
+    let outside = lock_from_outside(&app.db, "LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE").await;
+    let folder = folder("killed-at-work");
+    let mut env = on_test_db(&app.db, &folder).await;
+    env.push(("HOLDFAST_JOBS_INTERVAL_MS", "50".to_owned()));
+    let service = Service::start(&folder, &env).await;
+    let oldest = "SELECT status = 'running' FROM job_slots WHERE job = 'snapshot' ORDER BY window_ends_at LIMIT 1";
+    eventually("the process is at work on a day", async || {
+        sqlx::query_scalar::<_, bool>(oldest).fetch_optional(&owner).await.unwrap() == Some(true)
+    })
+    .await;
+    service.kill().await;
+    drop(outside);
+    app.work().await;
+    let slot = |run: &serde_json::Value| (run["status"].clone(), run["attempts"].clone(), run["failures"].clone());
+    let days = async || shown(&app, "snapshot", Some("default")).await["runs"].as_array().unwrap().clone();
+    let held = days().await.pop().unwrap();
+    assert_eq!(held["status"], "running", "its lease is honoured: {held:#}");
+    let by = held["instance"].as_str().unwrap().to_owned();
+    assert_ne!(by, app.app.jobs.instance);
+    // A lease, and by how much the killed one may have been behind with it.
+    app.advance(3600);
+    let other = TestApp::start_on(Arc::clone(&app.db), app.clock.clone(), app.app.settings).await;
+    tokio::join!(app.work(), other.work());
+    let taken = days().await.pop().unwrap();
+    assert_eq!(slot(&taken), (json!("succeeded"), json!(2), json!(1)), "{taken:#}");
+    assert_eq!(taken["error"], format!("the lease of {by} ran out"));
+    let closed = "SELECT count(*) FROM snapshots WHERE status = 'closed' AND snapshot_date = $1::date";
+    let closed: i64 = sqlx::query_scalar(closed).bind(taken["slot"].as_str().unwrap()).fetch_one(&owner).await.unwrap();
+    assert_eq!(closed, 1);
+    other.stop().await;
+    app.finish().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -58,3 +58,18 @@ async fn finished_slots_are_purged_but_for_the_newest_of_each_job() {
     assert!(newest["report"]["purged"].as_u64().unwrap() >= 4, "{newest:#}");
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repair_plans_that_nobody_steps_on_any_more_are_purged() {
+    let app = TestApp::start().await;
+    let plan = async || app.client.post("/repair/plan", &serde_json::json!({})).await.expect(200).at("/plan_id");
+    let (old, new) = (plan().await, plan().await);
+    let aged = "UPDATE repair_plans SET updated_at = updated_at - interval '101 days' WHERE plan_id::text = $1";
+    sqlx::query(aged).bind(old.as_str().unwrap()).execute(&app.db.owner()).await.unwrap();
+    app.work().await;
+    let get = async |id: &serde_json::Value| app.client.get(&format!("/repair/plans/{}", id.as_str().unwrap())).await;
+    get(&old).await.refused(404, "repair_plan_not_found");
+    get(&new).await.expect(200);
+    assert_eq!(shown(&app, "purge_slots", None).await["runs"][0]["report"]["purged_plans"], 1);
+    app.finish().await;
+}
