@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::books::Books;
 use super::{CLIENT, Correction, Finding, Kind, LotUnits, Subject, days, diagnose, lines, shortages};
 use crate::app::App;
+use crate::catalog::zones;
 use crate::db::tx::{self, Contended};
 use crate::ids::{ClientId, PoolId, ReservationId, SkuId};
 use crate::keys::store::ensure_client;
@@ -81,6 +82,11 @@ pub async fn apply(app: &App, finding: &Finding, dry_run: bool, by: Option<Clien
 fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("23") || code.starts_with("22")) && !error.is_contention()
+}
+
+/// Somebody else has noted the same finding on the same evidence.
+fn is_repeat(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// Rolls a dry run back through the one helper that runs transactions.
@@ -236,13 +242,8 @@ async fn book_on(
     now: DateTime<Utc>,
     newest_day: Option<NaiveDate>,
 ) -> sqlx::Result<NaiveDate> {
-    let today = sqlx::query_scalar!(
-        r#"SELECT ($2::timestamptz AT TIME ZONE time_zone)::date AS "day!" FROM pools WHERE pool_id = $1"#,
-        pool.0,
-        now,
-    )
-    .fetch_one(conn)
-    .await?;
+    let (zones, _) = zones::find(conn, pool).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let today = zones.date_at(now);
     Ok(newest_day.and_then(|date| date.succ_opt()).map_or(today, |first_open| today.max(first_open)))
 }
 
@@ -384,7 +385,7 @@ async fn by_service(
     if let Some(reason) = refused {
         return Ok((Outcome::Refused, reason));
     }
-    tx::write(&app.db, "repair", |conn| {
+    let noted = tx::write(&app.db, "repair", |conn| {
         async move {
             let now = diagnose::database_now(conn, &app.clock).await?;
             let client = ensure_client(conn, CLIENT, now).await?;
@@ -392,8 +393,12 @@ async fn by_service(
         }
         .scope_boxed()
     })
-    .await?;
-    Ok((Outcome::Applied, String::new()))
+    .await;
+    match noted {
+        Ok(()) => Ok((Outcome::Applied, String::new())),
+        Err(error) if is_repeat(&error) => Ok((Outcome::AlreadyApplied, "By another call just now.".to_owned())),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why the hold was not closed, if so.

@@ -4,6 +4,7 @@
 //! for as long as what was read holds: one page of a diagnosis is one snapshot, one correction is made under locks.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -89,11 +90,13 @@ impl Books {
 
     /// Every break of a SKU that no repair has named.
     pub(super) async fn breaks(&mut self, conn: &mut PgConnection, pool: PoolId, sku: i64) -> sqlx::Result<&[Break]> {
-        if !self.breaks.contains_key(&sku) {
-            let found = balances::find_breaks(conn, pool, (sku, i64::MIN), (sku, i64::MAX)).await?;
-            self.breaks.insert(sku, found);
+        match self.breaks.entry(sku) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let found = balances::find_breaks(conn, pool, (sku, i64::MIN), (sku, i64::MAX)).await?;
+                Ok(unknown.insert(found))
+            }
         }
-        Ok(self.breaks.get(&sku).map_or(&[], Vec::as_slice))
     }
 }
 

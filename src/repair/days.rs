@@ -1,12 +1,13 @@
 //! Local days that are over and not closed. The next ones in a row are closed in order; one that is missing between
 //! closed days stays missing: a closed day is never re-opened, and none is put in before it.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::evidence::finding;
 use super::{Correction, Finding, Kind, Subject};
 use crate::app::App;
+use crate::catalog::zones;
 use crate::ids::PoolId;
 use crate::ledger::world::HOUSE;
 use crate::snapshots;
@@ -16,28 +17,25 @@ const MOST_DAYS: i64 = 400;
 
 /// Days that are over and not closed, oldest first. The first day of a pool is the one on which it was made.
 pub(super) async fn find(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>) -> sqlx::Result<Vec<NaiveDate>> {
+    let (zones, created_at) = zones::find(conn, pool).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let today = zones.date_at(now - TimeDelta::hours(1));
     sqlx::query_scalar!(
         r#"
         SELECT day::date AS "day!"
-        FROM (
-            SELECT
-                coalesce(
-                    (SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1),
-                    (created_at AT TIME ZONE time_zone)::date
-                ) AS first,
-                (($2::timestamptz - interval '1 hour') AT TIME ZONE time_zone)::date - 1 AS last
-            FROM pools
-            WHERE pool_id = $1
-        ) AS days
-        CROSS JOIN LATERAL generate_series(days.first::timestamp, days.last::timestamp, interval '1 day') AS day
+        FROM generate_series(
+            coalesce((SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1), $2::date)::timestamp,
+            $3::date - interval '1 day',
+            interval '1 day'
+        ) AS day
         WHERE NOT EXISTS (
             SELECT FROM snapshots WHERE pool_id = $1 AND snapshot_date = day::date AND status = 'closed'
         )
         ORDER BY day
-        LIMIT $3
+        LIMIT $4
         "#,
         pool.0,
-        now,
+        zones.date_at(created_at),
+        today,
         MOST_DAYS,
     )
     .fetch_all(conn)

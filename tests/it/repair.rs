@@ -21,7 +21,7 @@ use crate::support::process::{folder, on_test_db, run};
 use crate::support::{TestApp, db};
 
 const WORLD: &str = concat!(include_str!("audit/world.sql"), include_str!("audit/world_shipments.sql"));
-const SKUS: &str = "INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, now(), 'active', 1, now(), now()
+const SKUS: &str = "INSERT INTO skus SELECT id, 'sku-' || id, '', 1, id <> 13, '2026-01-01', 'active', 1, now(), now()
     FROM generate_series(11, 22) AS id;";
 
 /// What is found in any case.

@@ -115,7 +115,7 @@ async fn units_of_unknown_cost_wait_for_the_first_lot_and_come_back_then() {
     back.refunds[0].lines.push(RefundLine { line_id: 2, refund_line_id: Some(2), ..more });
     copy(&shop, &[back]).await;
     let done = drain(&shop.app.app, &CancellationToken::new()).await.unwrap();
-    assert_eq!((done.applied, done.failed), (0, 1));
+    assert!(done.applied == 0 && done.failed > 0, "tried, perhaps again: {done:?}");
     assert_eq!(of(&shop, "default", "TEA").await, (11, 0, 0), "the other line does not wait");
     shop.app.stock("CUP", 5).await;
     shop.app.advance(120);
