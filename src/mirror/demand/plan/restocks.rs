@@ -4,6 +4,9 @@
 //! rest, what was sent before the mirror began comes back first: it had been sent first. Then come units of the pool that
 //! has the shelf, then those of other pools: those are taken back where they had left, at the cost they left with, and it
 //! is told that they lie elsewhere.
+//!
+//! What comes back is named after the parcel's line that it had left by: so a record says of which units it is, whatever
+//! the order's line has come to mean between two parcels, and comes back once.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +18,8 @@ use crate::ids::{PoolId, SkuId};
 /// Units of one order line that left in one parcel.
 struct Run<'o> {
     line_ref: &'o str,
+    /// The parcel's own name of it.
+    name: &'o str,
     pool: PoolId,
     sent_at: DateTime<Utc>,
     /// Whether the ledger has, or is about to have, the shipment.
@@ -54,7 +59,7 @@ pub(super) fn put_back(order: &Order, plan: &mut Plan) {
     let mut runs = runs(order);
     let mut recorded: Vec<Vec<i64>> = Vec::new();
     for refund in &refunds {
-        recorded.push(refund.lines.iter().map(|line| take_recorded(order, &mut runs, refund, line)).collect());
+        recorded.push(refund.lines.iter().map(|line| take_recorded(order, &mut runs, line)).collect());
     }
     for (refund, recorded) in refunds.into_iter().zip(recorded) {
         let is_history = refund.made_at.is_some_and(|at| at < order.began_at);
@@ -111,6 +116,7 @@ fn runs(order: &Order) -> Vec<Run<'_>> {
             let all = if is_known { known } else { new.iter().map(|own| (own.sku, own.quantity)).collect() };
             runs.push(Run {
                 line_ref: &line.line_ref,
+                name: &line.name,
                 pool: parcel.pool.unwrap_or(order.home),
                 sent_at: parcel.sent_at,
                 shipped: is_known || parcel.sent_at >= order.began_at,
@@ -125,38 +131,55 @@ fn runs(order: &Order) -> Vec<Run<'_>> {
 }
 
 /// Takes what the ledger has of a line of a refund out of what left: the units of the line that it is.
-fn take_recorded(order: &Order, runs: &mut [Run<'_>], refund: &Restock, line: &RestockedLine) -> i64 {
-    let mut groups: BTreeMap<(PoolId, bool), BTreeMap<SkuId, i64>> = BTreeMap::new();
-    for TakenBack { pool, shipped, moved } in &line.recorded {
-        *groups.entry((*pool, *shipped)).or_default().entry(moved.sku).or_default() += moved.quantity;
-    }
+fn take_recorded(order: &Order, runs: &mut [Run<'_>], line: &RestockedLine) -> i64 {
+    let mut unnamed: Vec<&TakenBack> = line.recorded.iter().collect();
     let mut units = 0;
-    for ((pool, shipped), mut back) in groups {
-        // In the order that it was taken in when it was recorded: out of its pool, as far as there is any.
-        let mut own: Vec<&mut Run<'_>> =
-            runs.iter_mut().filter(|run| run.line_ref == line.line_ref && run.shipped == shipped).collect();
-        own.sort_by_key(|run| (run.pool != pool, run.is_after(refund.made_at)));
-        for run in own {
-            let needed = back.iter().filter_map(|(sku, quantity)| units_of(run, *sku, *quantity)).max();
-            let taken = needed.unwrap_or(0).min(run.left());
-            for (sku, quantity) in run.take(taken) {
-                back.entry(sku).and_modify(|left| *left -= quantity);
-            }
-            units += taken;
-        }
-        // What the record says is no SKU that left: it came back all the same.
-        let meaning = order.meanings.get(&line.line_ref);
-        let rest =
-            back.iter().map(|(sku, quantity)| div_up((*quantity).max(0), each(meaning, *sku))).max().unwrap_or(0);
-        let mut left = rest;
-        for run in runs.iter_mut().filter(|run| run.line_ref == line.line_ref && run.shipped == shipped) {
-            let taken = left.min(run.left());
-            run.back += taken;
-            left -= taken;
-        }
-        units += rest;
+    for run in runs.iter_mut().filter(|run| run.line_ref == line.line_ref) {
+        let name = name_of(line, run.name);
+        let (own, others): (Vec<_>, Vec<_>) = unnamed.into_iter().partition(|back| back.moved.is_of(&name));
+        unnamed = others;
+        let back = sum_by_sku(own.into_iter());
+        let taken = back.iter().filter_map(|(sku, quantity)| units_of(run, *sku, *quantity)).max().unwrap_or(0);
+        run.back += taken.min(run.left());
+        units += taken;
+    }
+    for shipped in [false, true] {
+        let back = sum_by_sku(unnamed.iter().copied().filter(|back| back.shipped == shipped));
+        units += take_rest(order, runs, line, shipped, &back);
     }
     units
+}
+
+fn sum_by_sku<'b>(back: impl Iterator<Item = &'b TakenBack>) -> BTreeMap<SkuId, i64> {
+    let mut sums = BTreeMap::new();
+    for TakenBack { moved, .. } in back {
+        *sums.entry(moved.sku).or_default() += moved.quantity;
+    }
+    sums
+}
+
+/// What came back of no parcel that is told any more: it came back all the same.
+fn take_rest(
+    order: &Order,
+    runs: &mut [Run<'_>],
+    line: &RestockedLine,
+    shipped: bool,
+    back: &BTreeMap<SkuId, i64>,
+) -> i64 {
+    let meaning = order.meanings.get(&line.line_ref);
+    let rest = back.iter().map(|(sku, quantity)| div_up((*quantity).max(0), each(meaning, *sku))).max().unwrap_or(0);
+    let mut left = rest;
+    for run in runs.iter_mut().filter(|run| run.line_ref == line.line_ref && run.shipped == shipped) {
+        let taken = left.min(run.left());
+        run.back += taken;
+        left -= taken;
+    }
+    rest
+}
+
+/// What the units of a refund's line are called that had left by this line of a parcel.
+fn name_of(line: &RestockedLine, parcel_line: &str) -> String {
+    format!("{}/{parcel_line}", line.restock_ref)
 }
 
 /// Units of a run that so many of a SKU are; none if it has none of it.
@@ -174,8 +197,9 @@ fn div_up(quantity: i64, by: i64) -> i64 {
     (quantity + by.max(1) - 1) / by.max(1)
 }
 
-/// Units that come back now.
+/// Units that come back now, of one line of a parcel.
 struct Taken {
+    name: String,
     pool: PoolId,
     shipped: bool,
     units: i64,
@@ -197,24 +221,16 @@ fn take_new(runs: &mut [Run<'_>], refund: &Restock, line: &RestockedLine, most: 
             left -= units;
             // Units that no shipment is known of are the shelf's own.
             let pool = if run.shipped { run.pool } else { line.pool.unwrap_or(run.pool) };
-            taken.push(Taken { pool, shipped: run.shipped, units, kit: run.kit, skus: run.take(units) });
+            let name = name_of(line, run.name);
+            taken.push(Taken { name, pool, shipped: run.shipped, units, kit: run.kit, skus: run.take(units) });
         }
     }
     taken
 }
 
-/// Adds what comes back now of one line of a refund, each SKU once in each pool.
+/// Adds what comes back now of one line of a refund.
 fn add_moves(groups: &mut BTreeMap<(PoolId, bool), Back>, refund: &Restock, line: &RestockedLine, taken: Vec<Taken>) {
-    let mut sums: BTreeMap<(PoolId, bool), (bool, BTreeMap<SkuId, i64>)> = BTreeMap::new();
-    for Taken { pool, shipped, kit, skus, .. } in taken {
-        let (any_kit, sum) = sums.entry((pool, shipped)).or_default();
-        *any_kit |= kit;
-        for (sku, quantity) in skus {
-            *sum.entry(sku).or_default() += quantity;
-        }
-    }
-    for ((pool, shipped), (kit, sum)) in sums {
-        let several = kit || sum.len() > 1;
+    for Taken { name, pool, shipped, kit, skus, .. } in taken {
         let source_ref = if shipped { refund.refund_ref.clone() } else { format!("{}/history", refund.refund_ref) };
         let back = groups.entry((pool, shipped)).or_insert_with(|| Back {
             pool,
@@ -223,8 +239,8 @@ fn add_moves(groups: &mut BTreeMap<(PoolId, bool), Back>, refund: &Restock, line
             lines: Vec::new(),
             elsewhere: Vec::new(),
         });
-        for (sku, quantity) in sum.into_iter().filter(|(_, quantity)| *quantity > 0) {
-            let move_ref = free_name(line, (pool, shipped), several, sku);
+        for (sku, quantity) in skus.into_iter().filter(|(_, quantity)| *quantity > 0) {
+            let move_ref = free_name(line, &name, kit.then_some(sku));
             if shipped && line.pool.is_some_and(|shelf| shelf != pool) {
                 back.elsewhere.push(move_ref.clone());
             }
@@ -233,13 +249,10 @@ fn add_moves(groups: &mut BTreeMap<(PoolId, bool), Back>, refund: &Restock, line
     }
 }
 
-/// A name that the ledger does not have yet. It has one where a refund restocked more than had been sent by then.
-fn free_name(line: &RestockedLine, at: (PoolId, bool), several: bool, sku: SkuId) -> String {
-    let is_free = |name: &String| {
-        !line.recorded.iter().any(|back| (back.pool, back.shipped) == at && back.moved.move_ref == *name)
-    };
-    let plain = Some(line.restock_ref.clone()).filter(|_| !several);
-    let of_sku = format!("{}/{}", line.restock_ref, sku.0);
-    let numbered = (2..).map(|n: i64| format!("{of_sku}/{n}"));
-    plain.into_iter().chain([of_sku.clone()]).chain(numbered).find(is_free).unwrap_or_default()
+/// A name that the ledger does not have yet. It has one where a refund of the same units was there before and is no more.
+fn free_name(line: &RestockedLine, name: &str, of_kit: Option<SkuId>) -> String {
+    let is_free = |name: &String| !line.recorded.iter().any(|back| back.moved.move_ref == *name);
+    let own = of_kit.map_or_else(|| name.to_owned(), |sku| format!("{name}/{}", sku.0));
+    let numbered = (2..).map(|n: i64| format!("{name}/{}/{n}", of_kit.map_or(0, |sku| sku.0)));
+    std::iter::once(own.clone()).chain(numbered).find(is_free).unwrap_or_default()
 }

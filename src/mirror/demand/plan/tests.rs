@@ -236,6 +236,48 @@ fn to_send(order: &Order) -> BTreeMap<SkuId, i64> {
     owed
 }
 
+/// A refund told before its parcels, of a line that becomes two of its SKU between them.
+#[test]
+fn what_came_back_comes_back_once_though_a_line_was_less_by_then() {
+    let (mut order, mut ledger) = (made(), Ledger::default());
+    let send = Step::Send { line: 0, units: 1, pool: None, late: true };
+    let two = Step::Map { line: 0, components: vec![(0, 2)] };
+    let steps = [Step::Restock { line: 0, units: 2, shelf: None }, send.clone(), Step::Apply, send, two, Step::Apply];
+    for (n, step) in steps.iter().enumerate() {
+        happen(&mut order, step, began_at() + TimeDelta::minutes(i64::try_from(n).unwrap() + 1), n);
+        if matches!(step, Step::Apply) {
+            ledger.carry_out(&ledger.tell(order.clone()).plan());
+        }
+    }
+    assert_eq!(ledger.tell(order).plan().back, vec![]);
+    let back: i64 = ledger.returns.values().flatten().map(|moved| moved.quantity).sum();
+    assert_eq!(back, 3, "one that was one, one that was two");
+}
+
+/// Two refunds, the first of which could be read as of twice as many units as it was.
+#[test]
+fn what_came_back_is_not_taken_for_more_than_its_refund_was_of() {
+    let (mut order, mut ledger) = (made(), Ledger::default());
+    let send = |pool| Step::Send { line: 1, units: 2, pool, late: true };
+    let steps = [
+        send(Some(PoolId(2))),
+        send(None),
+        Step::Apply,
+        send(None),
+        Step::Map { line: 1, components: vec![(0, 2)] },
+        Step::Restock { line: 1, units: 1, shelf: None },
+        Step::Restock { line: 1, units: 3, shelf: Some(PoolId(3)) },
+        Step::Apply,
+    ];
+    for (n, step) in steps.iter().enumerate() {
+        happen(&mut order, step, began_at() + TimeDelta::minutes(i64::try_from(n).unwrap() + 1), n);
+        if matches!(step, Step::Apply) {
+            ledger.carry_out(&ledger.tell(order.clone()).plan());
+        }
+    }
+    assert_eq!(ledger.tell(order).plan().back, vec![]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
