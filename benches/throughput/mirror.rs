@@ -71,8 +71,9 @@ impl Bench {
         let database = self.cluster.create("mirror").await?;
         let upstream = Upstream::start().await?;
         let mut conn = self.cluster.connect(&database.name).await?;
-        let variants = upstream.add_variants();
-        upstream.add_orders(&variants, orders, Utc::now())?;
+        let now = Utc::now();
+        let variants = upstream.add_variants(now)?;
+        upstream.add_orders(&variants, orders, now)?;
         sqlx::query(MAPPINGS).bind(&variants).execute(&mut conn).await?;
         let mark = written::mark(&mut conn).await?;
         self.walk(&mut conn, &database, &upstream, Subject::Mirrored).await?;

@@ -49,18 +49,25 @@ impl Upstream {
         Ok(Self { stand_in, stop, thread })
     }
 
-    /// Makes the products, a variant for each SKU that is bought; their ids in the order of the SKUs.
-    pub fn add_variants(&self) -> Vec<i64> {
+    /// Makes the products, as old as the oldest order, a variant for each SKU that is bought; their ids in the order of the
+    /// SKUs.
+    ///
+    /// # Errors
+    /// A product is not there.
+    pub fn add_variants(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<i64>> {
         let codes: Vec<String> = (1..=BOUGHT_SKUS).map(|n| format!("SKU-{n}")).collect();
+        let mut all = Vec::new();
         self.stand_in.change(|world| {
-            codes
-                .chunks(VARIANTS_PER_PRODUCT)
-                .flat_map(|codes| {
-                    let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
-                    world.add_product("Daily", &codes).1
-                })
-                .collect()
-        })
+            for codes in codes.chunks(VARIANTS_PER_PRODUCT) {
+                let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
+                let (product, variants) = world.add_product("Daily", &codes);
+                // What changed within the last minute is not copied yet, and would be by the second walk.
+                world.backdate_product(product, now - TimeDelta::days(OLDEST_DAYS))?;
+                all.extend(variants);
+            }
+            anyhow::Ok(())
+        })?;
+        Ok(all)
     }
 
     /// Makes paid orders of three different variants each, spread over the last weeks.
