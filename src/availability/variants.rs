@@ -36,7 +36,9 @@ pub struct ComponentView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VariantAvailability)]
 pub struct VariantAvailabilityView {
-    /// The upstream's id.
+    /// The upstream's id, as text.
+    #[serde(serialize_with = "crate::http::text_id::text")]
+    #[schema(value_type = String)]
     variant_id: i64,
     /// The version of its mapping: what a hold would take now.
     mapping_version: i32,

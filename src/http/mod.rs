@@ -17,4 +17,5 @@ pub mod query;
 pub mod server;
 pub mod submit;
 pub mod table;
+pub mod text_id;
 pub mod violations;

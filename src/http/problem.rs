@@ -96,7 +96,9 @@ pub struct ShortfallView {
 pub struct VariantShortfallView {
     /// Line of the request.
     pub line: i16,
-    /// The upstream's id.
+    /// The upstream's id, as text.
+    #[serde(serialize_with = "crate::http::text_id::text")]
+    #[schema(value_type = String)]
     pub variant_id: i64,
     /// The version of its mapping that was asked for.
     pub mapping_version: i32,

@@ -46,7 +46,6 @@ pub mod settings;
 pub mod shopify;
 pub mod store;
 pub mod streams;
-pub mod text_id;
 pub mod unmatched;
 pub mod upcoming;
 pub mod upstream;

@@ -44,7 +44,7 @@ pub struct UnmatchedView {
     /// `shopify` or `recharge`.
     pub source: String,
     /// The upstream's id of the order, as text: ids exceed what a JSON reader may keep exact.
-    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[serde(serialize_with = "crate::http::text_id::text")]
     #[schema(value_type = String)]
     pub order_id: i64,
     /// What people call the order.
@@ -54,7 +54,7 @@ pub struct UnmatchedView {
     /// Which line; names it when it is mapped by itself.
     pub line_ref: String,
     /// What was bought; null for a custom item.
-    #[serde(serialize_with = "crate::mirror::text_id::text_or_null")]
+    #[serde(serialize_with = "crate::http::text_id::text_or_null")]
     #[schema(value_type = Option<String>)]
     pub variant_id: Option<i64>,
     /// The seller's code.

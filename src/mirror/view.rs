@@ -115,7 +115,7 @@ pub struct FindingView {
     /// `shopify` or `recharge`.
     pub source: String,
     /// The upstream's id of the order, as text: ids exceed what a JSON reader may keep exact.
-    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[serde(serialize_with = "crate::http::text_id::text")]
     #[schema(value_type = String)]
     pub order_id: i64,
     /// What was found when it was last applied: code and detail.

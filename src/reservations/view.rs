@@ -16,7 +16,9 @@ use crate::reservations::variants::{Variant, variant_of};
 pub struct PartView {
     /// The line of the request.
     requested_line: i16,
-    /// The upstream's id of the variant.
+    /// The upstream's id of the variant, as text.
+    #[serde(serialize_with = "crate::http::text_id::text")]
+    #[schema(value_type = String)]
     variant_id: i64,
     /// The version of its mapping that the cart was held under, and keeps.
     mapping_version: i32,
@@ -29,7 +31,9 @@ pub struct PartView {
 pub struct VariantLineView {
     /// The line of the request.
     requested_line: i16,
-    /// The upstream's id.
+    /// The upstream's id, as text.
+    #[serde(serialize_with = "crate::http::text_id::text")]
+    #[schema(value_type = String)]
     variant_id: i64,
     /// The version of its mapping that the cart was held under, and keeps.
     mapping_version: i32,

@@ -66,12 +66,12 @@ async fn a_kit_is_held_as_its_skus_and_keeps_the_recipe_it_was_held_under() {
     let line = |line, sku: &str, units, asked| (line, sku.to_owned(), units, asked);
     let expected = vec![line(1, "TEA", 4, Some(1)), line(2, "TEA", 1, None), line(4, "CUP", 2, Some(1))];
     assert_eq!(lines(&held), expected, "TEA was made first");
-    let part = json!({"requested_line": 1, "variant_id": KIT, "mapping_version": 1, "unit_quantity": 2});
+    let part = json!({"requested_line": 1, "variant_id": KIT.to_string(), "mapping_version": 1, "unit_quantity": 2});
     assert_eq!(held.at("/lines/0/part_of"), part);
     assert!(held.at("/lines/1").get("part_of").is_none());
     let named = json!([
-        {"requested_line": 1, "variant_id": KIT, "mapping_version": 1, "requested_quantity": 2, "status": "tracked"},
-        {"requested_line": 3, "variant_id": 12, "mapping_version": 1, "requested_quantity": 5, "status": "untracked"}
+        {"requested_line": 1, "variant_id": KIT.to_string(), "mapping_version": 1, "requested_quantity": 2, "status": "tracked"},
+        {"requested_line": 3, "variant_id": "12", "mapping_version": 1, "requested_quantity": 5, "status": "untracked"}
     ]);
     assert_eq!(held.at("/variants"), named);
 
@@ -122,7 +122,7 @@ async fn a_refused_kit_names_the_short_skus_and_how_many_kits_could_be_had() {
     assert_eq!(refused.at("/shortfalls").as_array().map(Vec::len), Some(1));
     assert_eq!((refused.at("/shortfalls/0/sku"), refused.at("/shortfalls/0/lines")), (json!("TEA"), json!([2])));
     assert_eq!(refused.quantities("/shortfalls/0", ["requested", "available", "short"]), [6, 5, 1]);
-    let kit = json!([{"line": 2, "variant_id": KIT, "mapping_version": 1, "requested_quantity": 3,
+    let kit = json!([{"line": 2, "variant_id": KIT.to_string(), "mapping_version": 1, "requested_quantity": 3,
         "available_quantity": 2}]);
     assert_eq!(refused.at("/variants"), kit);
     for (sku, units) in [("TEA", 5), ("CUP", 9)] {
@@ -255,7 +255,7 @@ async fn a_variant_is_as_available_as_the_sku_that_gives_the_fewest() {
     let seen = app.client.get(&path).await.expect(200);
     let kit = seen.at("/data/0");
     assert_eq!((whole(&kit), &kit["status"], &kit["pool"]), ([3, 4, 0], &json!("in_stock"), &json!("default")));
-    assert_eq!((&kit["variant_id"], &kit["mapping_version"]), (&json!(KIT), &json!(1)));
+    assert_eq!((&kit["variant_id"], &kit["mapping_version"]), (&json!(KIT.to_string()), &json!(1)));
     let components = kit["components"].as_array().unwrap();
     let of = |sku: &str| components.iter().find(|part| part["sku"] == sku).unwrap();
     assert_eq!([&of("TEA")["unit_quantity"], &of("CARD")["status"]], [&json!(2), &json!("untracked")]);

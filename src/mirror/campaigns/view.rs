@@ -54,7 +54,7 @@ pub struct Sales {
 #[schema(as = CampaignProduct)]
 pub struct ProductView {
     /// The upstream's id, as text: ids exceed what a JSON reader may keep exact.
-    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[serde(serialize_with = "crate::http::text_id::text")]
     #[schema(value_type = String)]
     pub product_id: i64,
     /// For people.

@@ -16,8 +16,8 @@ use crate::db::tx;
 use crate::http::code::Code;
 use crate::http::etag::IfMatch;
 use crate::http::problem::{ErrorItem, Problem};
+use crate::http::text_id::GivenId;
 use crate::ids::new_global_id;
-use crate::mirror::text_id::GivenId;
 
 /// Most products of a campaign.
 const PRODUCTS_MOST: usize = 1000;

@@ -112,11 +112,11 @@ pub struct MappingView {
 #[schema(as = Variant)]
 pub struct VariantView {
     /// The upstream's id, as text: ids exceed what a JSON reader may keep exact. It never changes.
-    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[serde(serialize_with = "crate::http::text_id::text")]
     #[schema(value_type = String)]
     pub variant_id: i64,
     /// Its product; null for a variant that was never copied.
-    #[serde(serialize_with = "crate::mirror::text_id::text_or_null")]
+    #[serde(serialize_with = "crate::http::text_id::text_or_null")]
     #[schema(value_type = Option<String>)]
     pub product_id: Option<i64>,
     /// For people.
@@ -148,7 +148,7 @@ pub struct LineMappingView {
     /// `shopify` or `recharge`.
     pub source: String,
     /// The upstream's id of the order, as text.
-    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[serde(serialize_with = "crate::http::text_id::text")]
     #[schema(value_type = String)]
     pub order_id: i64,
     /// Which line.
@@ -162,7 +162,7 @@ pub struct LineMappingView {
 #[schema(as = Location)]
 pub struct LocationView {
     /// The upstream's id, as text.
-    #[serde(serialize_with = "crate::mirror::text_id::text")]
+    #[serde(serialize_with = "crate::http::text_id::text")]
     #[schema(value_type = String)]
     pub location_id: i64,
     /// For people.

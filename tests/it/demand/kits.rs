@@ -63,7 +63,10 @@ async fn an_order_takes_the_kits_that_its_checkout_held_and_claims_once() {
     assert_eq!(claimed(&shop).await, [(0, 4), (0, 2), (0, 0)]);
     shop.tell(&edited.sent(10, &[(10, 2)])).await;
     let read = shop.app.client.get(&format!("/reservations/{held}")).await.expect(200);
-    assert_eq!((read.at("/state"), read.at("/lines/1/part_of/variant_id")), (json!("fulfilled"), json!(KIT)));
+    assert_eq!(
+        (read.at("/state"), read.at("/lines/1/part_of/variant_id")),
+        (json!("fulfilled"), json!(KIT.to_string()))
+    );
 
     // Committed by the checkout, under the name that people use, before the order is seen.
     let held = hold_kits(&shop, 1).await;
