@@ -14,11 +14,12 @@ use utoipa::ToSchema;
 use super::routes::{MOST_SKUS, Pools, choose_pools, refresh_stale, respond, sum, view};
 use super::view::{AvailabilityView, mix};
 use crate::app::App;
-use crate::catalog::recipes::{Mapping, find_mappings, read_variant_id, whole_kits};
+use crate::catalog::recipes::{Mapping, find_mappings, whole_kits};
 use crate::catalog::{Catalogue, Pool, Sku};
 use crate::http::code::Code;
 use crate::http::etag::IfNoneMatch;
 use crate::http::problem::{ErrorItem, Problem};
+use crate::http::text_id;
 use crate::ids::SkuId;
 
 /// One SKU of a variant, with its own terms.
@@ -121,7 +122,7 @@ pub(super) async fn answer(
 
 /// Variants by id with their newest recipes; those that nobody has mapped are named all at once.
 async fn resolve(app: &Arc<App>, asked: &[String]) -> Result<(Arc<Catalogue>, Vec<Recipe>), Problem> {
-    let ids: Vec<Option<i64>> = asked.iter().map(|text| read_variant_id(text)).collect();
+    let ids: Vec<Option<i64>> = asked.iter().map(|text| text_id::read(text)).collect();
     let known: Vec<i64> = ids.iter().flatten().copied().collect();
     let mappings = find_mappings(&mut *app.db.acquire().await?, &known).await?;
     let mut catalogue = app.catalogue.current();

@@ -140,12 +140,6 @@ pub async fn find_versions(
     Ok(found)
 }
 
-/// The upstream's id of a variant as text, written the one way that it is shown.
-#[must_use]
-pub fn read_variant_id(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text)
-}
-
 /// How many whole kits there are: of `(units there, units in one kit)` the part that gives the fewest. Below zero where
 /// units are missing, rounded away from zero, since a kit that lacks one unit is no kit. `None` where nothing limits it.
 pub fn whole_kits(parts: impl IntoIterator<Item = (i64, i64)>) -> Option<i64> {
@@ -166,14 +160,6 @@ mod tests {
         assert_eq!(whole_kits([(1, 2), (9, 1)]), Some(0));
         assert_eq!(whole_kits([(-1, 2), (9, 1)]), Some(-1));
         assert_eq!(whole_kits([(-4, 2), (-3, 1)]), Some(-3));
-    }
-
-    #[test]
-    fn a_variant_id_is_digits_as_the_upstream_writes_them() {
-        assert_eq!(read_variant_id("39684723835051"), Some(39_684_723_835_051));
-        for odd in ["", "0", "011", "+1", "-1", " 1", "1.0", "x", "99999999999999999999"] {
-            assert_eq!(read_variant_id(odd), None, "{odd}");
-        }
     }
 
     proptest! {

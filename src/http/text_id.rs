@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// An id.
 ///
@@ -24,9 +25,31 @@ pub fn text_or_null<S: Serializer>(id: &Option<i64>, serializer: S) -> Result<S:
     }
 }
 
-/// An id as a caller gives it.
+/// The id that a text says, written the one way that it is shown.
+#[must_use]
+pub fn read(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text)
+}
+
+/// An id as a caller gives it; a number and its digits are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GivenId(pub i64);
+
+/// Digits, or the number.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum GivenIdSchema {
+    /// Digits.
+    Text(String),
+    /// The number.
+    Number(i64),
+}
+
+impl Serialize for GivenId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text(&self.0, serializer)
+    }
+}
 
 impl<'de> Deserialize<'de> for GivenId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -44,17 +67,16 @@ impl Visitor<'_> for ReadId {
     }
 
     fn visit_i64<E: Error>(self, id: i64) -> Result<i64, E> {
-        Ok(id)
+        Some(id).filter(|id| *id > 0).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Signed(id), &self))
     }
 
     fn visit_u64<E: Error>(self, id: u64) -> Result<i64, E> {
-        i64::try_from(id).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(id), &self))
+        let read = i64::try_from(id).ok().filter(|id| *id > 0);
+        read.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(id), &self))
     }
 
     fn visit_str<E: Error>(self, id: &str) -> Result<i64, E> {
-        let digits = id.bytes().all(|byte| byte.is_ascii_digit());
-        let read = id.parse().ok().filter(|_| digits);
-        read.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(id), &self))
+        read(id).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(id), &self))
     }
 }
 
@@ -70,7 +92,9 @@ mod tests {
         for given in [json!(largest), json!("9223372036854775807")] {
             assert_eq!(from_value::<GivenId>(given).unwrap(), GivenId(largest));
         }
-        for odd in [json!(1.0), json!("1.0"), json!("+1"), json!(" 1"), json!(""), json!(null), json!(u64::MAX)] {
+        let numbers = [json!(1.0), json!(0), json!(-1), json!(u64::MAX), json!(null), json!(true)];
+        let texts = ["", "0", "011", "+1", "-1", " 1", "1.0", "x", "99999999999999999999"].map(|text| json!(text));
+        for odd in numbers.into_iter().chain(texts) {
             assert!(from_value::<GivenId>(odd.clone()).is_err(), "{odd}");
         }
     }

@@ -1,19 +1,18 @@
 //! `POST /reservations`: the request and the command it becomes.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::catalog::Pool;
-use crate::catalog::recipes::{Mapping, find_mappings, read_variant_id};
+use crate::catalog::recipes::{Mapping, find_mappings};
 use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
+use crate::http::text_id::{GivenId, GivenIdSchema};
 use crate::http::violations::Violations;
 use crate::ids::ReservationId;
 use crate::ledger::command::{Hold, HoldLine, VariantLine};
@@ -78,8 +77,8 @@ pub struct CartLine {
     sku: Option<String>,
     /// The shop's id of a variant, as text or as a number: what one unit of it is in SKUs, its mapping says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = VariantIdSchema, example = "39684723835051")]
-    variant_id: Option<VariantId>,
+    #[schema(value_type = GivenIdSchema, example = "39684723835051")]
+    variant_id: Option<GivenId>,
     /// Units, 1 to 10^9.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, minimum = 1, maximum = 1_000_000_000)]
@@ -87,46 +86,6 @@ pub struct CartLine {
     /// If given, must be the cart's pool: a cart draws on one pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
-}
-
-/// The id of a variant as it was sent; a number and its digits are the same request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct VariantId(String);
-
-/// Digits, or the number.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only described, never made")]
-enum VariantIdSchema {
-    Text(String),
-    Number(i64),
-}
-
-impl<'de> Deserialize<'de> for VariantId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrNumber;
-        impl Visitor<'_> for TextOrNumber {
-            type Value = VariantId;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the id of a variant, as text or as a number")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<VariantId, E> {
-                Ok(VariantId(text.to_owned()))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<VariantId, E> {
-                Ok(VariantId(number.to_string()))
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<VariantId, E> {
-                Err(E::invalid_value(Unexpected::Signed(number), &self))
-            }
-        }
-        deserializer.deserialize_any(TextOrNumber)
-    }
 }
 
 /// What the variants of a cart are, as its request found them.
@@ -146,7 +105,7 @@ impl Recipes {
     /// A problem if the database cannot be asked.
     pub async fn of_cart(app: &App, cart: &CreateReservation) -> Result<Self, Problem> {
         let lines = cart.lines.iter().flatten().take(MOST_LINES);
-        let ids: Vec<i64> = lines.filter_map(|line| read_variant_id(&line.variant_id.as_ref()?.0)).collect();
+        let ids: Vec<i64> = lines.filter_map(|line| line.variant_id).map(|GivenId(id)| id).collect();
         if ids.is_empty() {
             return Ok(Self::default());
         }
@@ -233,13 +192,10 @@ fn read_lines(
             (Some(_), Some(_)) => {
                 v.add(at("variant_id"), "must be absent where sku is given: a line is one of the two");
             }
-            (None, Some(VariantId(text))) => match read_variant_id(&text) {
-                None => v.add(at("variant_id"), "must be the id of a variant: its digits"),
-                Some(variant_id) => variants.extend(quantity.map(|quantity| {
-                    let mapping = mappings.get(&variant_id).cloned();
-                    VariantLine { line, variant_id, quantity, mapping }
-                })),
-            },
+            (None, Some(GivenId(variant_id))) => variants.extend(quantity.map(|quantity| {
+                let mapping = mappings.get(&variant_id).cloned();
+                VariantLine { line, variant_id, quantity, mapping }
+            })),
             (None, None) if v.names(&at("variant_id")) => {}
             (sku, None) => {
                 let sku = v.required(&at("sku"), sku);

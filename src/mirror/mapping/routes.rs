@@ -21,6 +21,7 @@ use crate::http::pagination::{Page, Paging};
 use crate::http::path::{PathText, PathThree};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::text_id;
 use crate::lifecycle::detached;
 use crate::mirror::rows::Source;
 
@@ -42,16 +43,11 @@ fn tagged(view: VariantView) -> Response {
 }
 
 fn read_variant_id(text: &str) -> Result<i64, Problem> {
-    read_id(text).ok_or_else(|| change::not_found(text))
+    text_id::read(text).ok_or_else(|| change::not_found(text))
 }
 
 fn read_location_id(text: &str) -> Result<i64, Problem> {
-    read_id(text).ok_or_else(|| locations::not_found(text))
-}
-
-/// An upstream's number, written the one way that it is shown.
-fn read_id(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text)
+    text_id::read(text).ok_or_else(|| locations::not_found(text))
 }
 
 /// List variants with what they mean to stock.
@@ -74,7 +70,7 @@ async fn list_variants(
     let filter = Filter {
         variant_id: None,
         sku: query.one("sku"),
-        product_id: query.read("product_id", "the id of a product", read_id),
+        product_id: query.read("product_id", "the id of a product", text_id::read),
         mapped: query.read("mapped", "true or false", |text| text.parse().ok()),
         finding: query.read("finding", "a finding of a variant", Finding::parse),
     };
@@ -167,7 +163,7 @@ async fn put_line_mapping(
     body: Json<NewLineMapping>,
 ) -> Result<axum::Json<LineMappingView>, Problem> {
     let is_text = !line_ref.chars().any(char::is_control);
-    let (Some(source), Some(order_id), true) = (Source::parse(&source), read_id(&order_id), is_text) else {
+    let (Some(source), Some(order_id), true) = (Source::parse(&source), text_id::read(&order_id), is_text) else {
         return Err(Problem::new(Code::OrderLineNotFound, "There is no such order."));
     };
     let key = LineKey { source, order_id, line_ref };
