@@ -27,6 +27,7 @@ pub(super) async fn write(
     assigned: &Assigned,
     photographs: &[Photograph],
 ) -> Result<(), CloseError> {
+    keep_plans(conn, true).await?;
     for slice in assigned.depletions.chunks(SLICE) {
         insert_depletions(conn, day, now, assigned, slice).await?;
     }
@@ -36,6 +37,7 @@ pub(super) async fn write(
     for slice in assigned.movements.chunks(SLICE) {
         insert_movements(conn, day, now, assigned, slice, &newest).await?;
     }
+    keep_plans(conn, false).await?;
     update_lots(conn, day, units).await?;
     let of_day: Vec<(usize, &LockedLine)> = assigned.of_day().collect();
     let whole = lines::update_whole(conn, day, assigned, &of_day).await?;
@@ -53,6 +55,14 @@ pub(super) async fn write(
     }
     lines::settle_shortages(conn, day, now, assigned).await?;
     insert_skus(conn, day, now, assigned, photographs).await
+}
+
+/// Each row that is inserted is checked against its line, or its lot, by a statement of the database's own: a look-up by
+/// key, whose plan is not to be made anew for each of a million rows, as it would be with the other plans of a chunk.
+async fn keep_plans(conn: &mut PgConnection, keep: bool) -> Result<(), CloseError> {
+    let mode = if keep { "auto" } else { "force_custom_plan" };
+    sqlx::query!("SELECT set_config('plan_cache_mode', $1, true) AS mode", mode).fetch_one(conn).await?;
+    Ok(())
 }
 
 async fn insert_depletions(
