@@ -15,19 +15,15 @@ use crate::cpu::{Meter, Processes};
 use crate::parts::Bench;
 use crate::report::{Sample, Subject};
 use crate::server::Server;
+use crate::written::columns_of;
 
 const HEADER: &str = "sku,lot_code,quantity,unit_cost,currency,received_date,expires_date,source,source_ref\n";
 
-/// What a file becomes, table by table, in the order that references want.
+/// What a file becomes, table by table, in the order that references want, and which rows.
 const TABLES: [(&str, &str); 3] = [
-    ("COPY (SELECT * FROM lots WHERE source = 'erp') TO STDOUT", "COPY lots FROM STDIN"),
-    (
-        "COPY (
-            SELECT t.* FROM lot_transactions AS t JOIN lots AS l USING (pool_id, lot_id) WHERE l.source = 'erp'
-        ) TO STDOUT",
-        "COPY lot_transactions FROM STDIN",
-    ),
-    ("COPY (SELECT * FROM stock_entries WHERE seq > 1) TO STDOUT", "COPY stock_entries FROM STDIN"),
+    ("lots", "source = 'erp'"),
+    ("lot_transactions", "(pool_id, lot_id) IN (SELECT pool_id, lot_id FROM lots WHERE source = 'erp')"),
+    ("stock_entries", "seq > 1"),
 ];
 
 impl Bench {
@@ -95,23 +91,26 @@ async fn locked_seconds(server: &Server) -> anyhow::Result<Option<String>> {
     Ok(text.lines().find_map(|line| line.strip_prefix("holdfast_import_locked_seconds_sum ")).map(str::to_owned))
 }
 
-async fn copy_out(conn: &mut PgConnection) -> anyhow::Result<Vec<Vec<u8>>> {
+/// The statements that load the rows, each with its rows.
+async fn copy_out(conn: &mut PgConnection) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut made = Vec::new();
-    for (out, _) in TABLES {
+    for (table, which) in TABLES {
+        let columns = columns_of(conn, table).await?;
         let mut bytes = Vec::new();
-        let mut stream = conn.copy_out_raw(out).await?;
+        let mut stream =
+            conn.copy_out_raw(&format!("COPY (SELECT {columns} FROM {table} WHERE {which}) TO STDOUT")).await?;
         while let Some(piece) = stream.try_next().await? {
             bytes.extend_from_slice(&piece);
         }
-        made.push(bytes);
+        made.push((format!("COPY {table} ({columns}) FROM STDIN"), bytes));
     }
     Ok(made)
 }
 
-async fn copy_in(conn: &mut PgConnection, made: Vec<Vec<u8>>) -> anyhow::Result<()> {
+async fn copy_in(conn: &mut PgConnection, made: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
     conn.execute("BEGIN").await?;
-    for ((_, into), bytes) in TABLES.iter().zip(made) {
-        let mut copy = conn.copy_in_raw(into).await.with_context(|| (*into).to_owned())?;
+    for (into, bytes) in made {
+        let mut copy = conn.copy_in_raw(&into).await.with_context(|| into.clone())?;
         copy.send(bytes).await?;
         copy.finish().await?;
     }

@@ -62,6 +62,7 @@ pub async fn mark(conn: &mut PgConnection) -> sqlx::Result<i64> {
 #[derive(Debug)]
 pub struct Rows {
     table: String,
+    columns: String,
     /// How many.
     pub count: u64,
     /// Them.
@@ -79,7 +80,8 @@ pub async fn dump(conn: &mut PgConnection, mark: i64) -> anyhow::Result<Vec<Rows
             continue;
         }
         // Transaction numbers do not wrap around in the life of a benchmark's cluster.
-        let rows = format!("SELECT * FROM {table} WHERE xmin::text::bigint > {mark}");
+        let columns = columns_of(conn, &table).await?;
+        let rows = format!("SELECT {columns} FROM {table} WHERE xmin::text::bigint > {mark}");
         let mut bytes = Vec::new();
         let mut stream = conn.copy_out_raw(&format!("COPY ({rows}) TO STDOUT")).await?;
         while let Some(piece) = stream.try_next().await? {
@@ -89,10 +91,22 @@ pub async fn dump(conn: &mut PgConnection, mark: i64) -> anyhow::Result<Vec<Rows
         // The text format writes a line break within a value as two letters.
         let count = bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
         if count > 0 {
-            dumped.push(Rows { table, count, bytes });
+            dumped.push(Rows { table, columns, count, bytes });
         }
     }
     Ok(dumped)
+}
+
+/// The columns of a table that a row has to bring along; others follow from them.
+///
+/// # Errors
+/// Database errors.
+pub async fn columns_of(conn: &mut PgConnection, table: &str) -> sqlx::Result<String> {
+    let columns = "
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+        FROM pg_attribute
+        WHERE attrelid = $1::regclass AND attnum > 0 AND attgenerated = '' AND NOT attisdropped";
+    sqlx::query_scalar(columns).bind(table).fetch_one(conn).await
 }
 
 /// Makes empty tables of the same shapes, indexes and checks included, in schema `yardstick`.
@@ -114,8 +128,9 @@ pub async fn make_empty_tables(conn: &mut PgConnection, dumped: &[Rows]) -> anyh
 /// Database errors.
 pub async fn load(conn: &mut PgConnection, dumped: Vec<Rows>) -> anyhow::Result<()> {
     let mut tx = conn.begin().await?;
-    for Rows { table, bytes, .. } in dumped {
-        let mut copy = tx.copy_in_raw(&format!("COPY {} FROM STDIN", copy_of(&table))).await.context(table)?;
+    for Rows { table, columns, bytes, .. } in dumped {
+        let into = format!("COPY {} ({columns}) FROM STDIN", copy_of(&table));
+        let mut copy = tx.copy_in_raw(&into).await.context(table)?;
         copy.send(bytes).await?;
         copy.finish().await?;
     }

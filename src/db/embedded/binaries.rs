@@ -43,6 +43,12 @@ impl Binaries {
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
     }
+
+    /// What they were built with, as they tell; nothing where they do not.
+    pub fn configure(&self, account: &Account) -> String {
+        let output = account.command(&self.program("pg_config")).arg("--configure").output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    }
 }
 
 /// Finds the programs for this cluster, or downloads them.

@@ -14,15 +14,13 @@ const MIB: u64 = 1024 * 1024;
 const SHARED_BUFFERS_MIB: std::ops::RangeInclusive<u64> = 128..=1024;
 
 /// The same for every cluster. No network at all: the socket's folder is the only door.
-const ALWAYS: [(&str, &str); 8] = [
+const ALWAYS: [(&str, &str); 7] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
     ("max_connections", "200"),
     // Rarer checkpoints: fewer full pages in the log after each, at the price of a longer recovery.
     ("max_wal_size", "4GB"),
     ("checkpoint_timeout", "15min"),
-    // `on` is pglz, which every build has; lz4 and zstd are a choice of the packager.
-    ("wal_compression", "on"),
     ("log_lock_waits", "on"),
     // The log is a plain file of ours, whatever postgresql.conf says.
     ("logging_collector", "off"),
@@ -31,13 +29,21 @@ const ALWAYS: [(&str, &str); 8] = [
 /// What makes a commit survive a power cut, and an interrupted write of a page repairable.
 const SAFETY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
 
-/// The arguments, in the order in which they win: the operator's come last.
-pub(super) fn arguments(settings: &Settings) -> Vec<String> {
+/// How full pages are compressed in the log, by what the programs were built with. pglz, which every build has, takes several
+/// times as long as lz4, and after a checkpoint most of the log is full pages.
+pub(super) fn wal_compression(configure: &str) -> &'static str {
+    if configure.contains("--with-lz4") { "lz4" } else { "on" }
+}
+
+/// The arguments, in the order in which they win: the operator's come last. `configure`: what the programs were built
+/// with.
+pub(super) fn arguments(settings: &Settings, configure: &str) -> Vec<String> {
     let mut parameters: Vec<(String, String)> = Vec::new();
     let mut set = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
     for (name, value) in ALWAYS {
         set(name, value);
     }
+    set("wal_compression", wal_compression(configure));
     for name in SAFETY {
         set(name, if settings.durable { "on" } else { "off" });
     }
@@ -78,7 +84,7 @@ mod tests {
     #[test]
     fn a_durable_cluster_keeps_every_promise_and_a_throwaway_one_none() {
         for (durable, expected) in [(true, "on"), (false, "off")] {
-            let arguments = arguments(&Settings { durable, ..Settings::from_env("x") });
+            let arguments = arguments(&Settings { durable, ..Settings::from_env("x") }, "");
             for name in SAFETY {
                 assert_eq!(value_of(&arguments, name).as_deref(), Some(expected), "{name}");
             }
@@ -86,9 +92,18 @@ mod tests {
     }
 
     #[test]
+    fn the_log_is_compressed_by_what_the_programs_were_built_with() {
+        for (configure, expected) in [("'--with-lz4' '--with-zstd'", "lz4"), ("'--with-ssl=openssl'", "on"), ("", "on")]
+        {
+            let arguments = arguments(&Settings::from_env("x"), configure);
+            assert_eq!(value_of(&arguments, "wal_compression").as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
     fn the_operators_setting_comes_last() {
         let parameters = vec![("max_connections".to_owned(), "20".to_owned())];
-        let arguments = arguments(&Settings { parameters, ..Settings::from_env("x") });
+        let arguments = arguments(&Settings { parameters, ..Settings::from_env("x") }, "");
         assert_eq!(value_of(&arguments, "max_connections").as_deref(), Some("20"));
         assert_eq!(arguments[arguments.len() - 2], "-c");
     }

@@ -70,7 +70,7 @@ fn launch(home: &Home, binaries: &Binaries, settings: &Settings, folder: &Path) 
     let program = binaries.program("postgres");
     let mut command = home.account.command(&program);
     command.arg("-D").arg(home.data()).arg("-k").arg(folder).arg("-p").arg(socket::PORT.to_string());
-    command.args(parameters::arguments(settings));
+    command.args(parameters::arguments(settings, &binaries.configure(&home.account)));
     command.stdout(log.try_clone().at("open", &home.log())?).stderr(log);
 
     let mut child = command.spawn().at("run", &program)?;
