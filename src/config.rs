@@ -155,3 +155,25 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::Config;
+
+    /// Values that are examples, or defaults that are worked out later.
+    const EXAMPLES: [&str; 3] = ["DATABASE_URL", "HOLDFAST_RECHARGE_URL", "HOLDFAST_SHOPIFY_SHOP"];
+
+    #[test]
+    fn the_example_lists_every_setting_with_its_default() {
+        let example = include_str!("../.env.example");
+        for argument in Config::augment_args(clap::Command::new("holdfast")).get_arguments() {
+            let Some(name) = argument.get_env().and_then(std::ffi::OsStr::to_str) else { continue };
+            let line = example.lines().find_map(|line| line.strip_prefix('#')?.strip_prefix(name)?.strip_prefix('='));
+            let line = line.unwrap_or_else(|| panic!("{name} is not in .env.example"));
+            let default = argument.get_default_values().first().and_then(|value| value.to_str()).unwrap_or_default();
+            assert!(line == default || EXAMPLES.contains(&name), "{name} is {default:?}, not {line:?}");
+        }
+    }
+}
