@@ -95,20 +95,27 @@ fn wait(attempts: i32) -> TimeDelta {
 
 async fn carry_out(app: &Arc<App>, taken: &Taken, work: Work) -> Done {
     let mut findings = work.plan.findings.clone();
-    let unmatched = work.plan.unmatched.iter();
-    let unmatched = unmatched.filter_map(|own| Some((work.lines.get(&own.line_ref)?.clone(), own.quantity))).collect();
-    let error = match commands::run(app, (taken.source, taken.order_id), taken, &work).await {
-        Ok(found) => {
-            findings.extend(found);
-            None
+    let line = |line_ref: &str| work.order.lines.iter().find(|line| line.line_ref == line_ref).cloned();
+    let unmatched = work.plan.unmatched.iter().filter_map(|own| Some((line(&own.line_ref)?, own.quantity))).collect();
+    let (held_until, error) = match commands::run(app, (taken.source, taken.order_id), taken, &work).await {
+        Ok(told) => {
+            findings.extend(told.findings);
+            (told.held_until, None)
         }
-        Err(Failure(error)) => Some(error),
+        Err(Failure(error)) => (None, Some(error)),
     };
-    Done { taken: taken.clone(), pool: Some(work.order.home), unmatched, findings, error }
+    Done { taken: taken.clone(), pool: Some(work.order.home), unmatched, findings, held_until, error }
 }
 
 impl Done {
     fn nothing(taken: &Taken) -> Self {
-        Self { taken: taken.clone(), pool: None, unmatched: Vec::new(), findings: Vec::<Finding>::new(), error: None }
+        Self {
+            taken: taken.clone(),
+            pool: None,
+            unmatched: Vec::new(),
+            findings: Vec::<Finding>::new(),
+            held_until: None,
+            error: None,
+        }
     }
 }

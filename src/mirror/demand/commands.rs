@@ -1,5 +1,6 @@
 //! From a plan to the ledger: the commands of one order, one after the other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,48 +32,66 @@ const MARGIN: TimeDelta = TimeDelta::seconds(15);
 /// All orders of a pool meet in one lane: its combined commits lock each balance row once for many orders.
 const LANE: u8 = 0;
 
-/// Carries out a plan: parcels, then claims, then what came back. What it finds out on the way.
-pub(super) async fn run(
-    app: &Arc<App>,
-    key: (Source, i64),
-    taken: &Taken,
-    work: &Work,
-) -> Result<Vec<Finding>, Failure> {
-    let mut findings = Vec::new();
+/// What is found out on the way.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// What an operator should know.
+    pub findings: Vec<Finding>,
+    /// Until when units of the order are held at most, if they are.
+    pub held_until: Option<DateTime<Utc>>,
+}
+
+/// Carries out a plan: parcels, then claims, then what came back.
+pub(super) async fn run(app: &Arc<App>, key: (Source, i64), taken: &Taken, work: &Work) -> Result<Told, Failure> {
+    let mut told = Told::default();
     let teller = Teller { app, key, lease: taken.lease };
+    let recorded =
+        work.order.parcels.iter().filter_map(|parcel| Some((parcel.parcel_ref.as_str(), parcel.shipment?.0)));
+    let mut shipments: Shipments<'_> = recorded.collect();
     // What did not leave is on the shelf before anything else takes from it.
     for (shipment, lines) in &work.plan.unsent {
-        findings.extend(teller.void(*shipment, *lines).await?);
+        told.findings.extend(teller.void(*shipment, *lines).await?);
     }
     for (pool, name, at, moves) in &work.plan.sent {
-        teller.ship(*pool, name, *at, moves).await?;
+        shipments.insert(name, teller.ship(*pool, name, *at, moves).await?);
     }
     if let Some(hold) = &work.hold {
-        findings.extend(teller.hold(taken.revision, hold, work.order.home).await?);
+        teller.hold(taken.revision, hold, work.order.home, &mut told).await?;
     }
     if work.claims {
-        findings.extend(teller.claim(taken.revision, work).await?);
+        told.findings.extend(teller.claim(taken.revision, work).await?);
         // Claimed at its destination first: meanwhile it is claimed twice, never not at all.
         for (pool, order, revision) in &work.gives_up {
             teller.give_up(*pool, *order, *revision).await?;
         }
     }
+    for hold in &work.held_elsewhere {
+        teller.release(*hold, "held_in_another_pool").await?;
+    }
     let mut again = None;
     for back in &work.plan.back {
         // One refund that has to wait keeps no other from its shelf.
-        match teller.put_back(back).await {
-            Ok(found) => findings.extend(found),
+        match teller.put_back(back, &shipments).await {
+            Ok(found) => told.findings.extend(found),
             Err(failure) => again = again.or(Some(failure)),
         }
     }
-    again.map_or(Ok(findings), Err)
+    again.map_or(Ok(told), Err)
 }
+
+/// The shipments that the ledger has of parcels.
+type Shipments<'a> = HashMap<&'a str, ShipmentId>;
 
 /// Tells the ledger about one order.
 struct Teller<'a> {
     app: &'a Arc<App>,
     key: (Source, i64),
     lease: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct Shipped {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +158,7 @@ impl Teller<'_> {
         Self::refused(answer).map(Refused::text)
     }
 
-    async fn ship(&self, pool: PoolId, name: &str, at: DateTime<Utc>, moves: &[Move]) -> Result<(), Failure> {
+    async fn ship(&self, pool: PoolId, name: &str, at: DateTime<Utc>, moves: &[Move]) -> Result<ShipmentId, Failure> {
         let catalogue = self.app.catalogue.current();
         let ship = Ship {
             id: ShipmentId::new(pool),
@@ -159,7 +178,12 @@ impl Teller<'_> {
                 .collect(),
         };
         let answer = self.submit(pool, None, Command::Ship(Box::new(ship))).await?;
-        Self::refusal(&answer).map_or(Ok(()), |text| Err(Failure(format!("parcel {name} was refused: {text}"))))
+        if let Some(text) = Self::refusal(&answer) {
+            return Err(Failure(format!("parcel {name} was refused: {text}")));
+        }
+        let shipped: Option<Shipped> = serde_json::from_slice(&answer.body).ok();
+        let id = shipped.and_then(|shipped| ShipmentId::parse(&shipped.id));
+        id.ok_or_else(|| Failure(format!("the answer to parcel {name} cannot be read")))
     }
 
     /// What has come back did leave: such a parcel cannot be unsent, which is told and not tried again.

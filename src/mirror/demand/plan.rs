@@ -179,6 +179,24 @@ impl Move {
     }
 }
 
+/// Units that come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveBack {
+    /// What.
+    pub moved: Move,
+    /// What they had left by, where the ledger has, or is about to have, the shipment.
+    pub left_by: Option<LeftBy>,
+}
+
+/// A line of a shipment that the ledger has of a parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftBy {
+    /// The parcel.
+    pub parcel_ref: String,
+    /// The ledger's name of the line.
+    pub move_ref: String,
+}
+
 /// Units that come back in one go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Back {
@@ -189,7 +207,7 @@ pub struct Back {
     /// Whether the ledger has the shipments; units from before the mirror began are taken at their word.
     pub shipped: bool,
     /// What comes back.
-    pub lines: Vec<Move>,
+    pub lines: Vec<MoveBack>,
     /// Names of those lines whose units are on a shelf of another pool.
     pub elsewhere: Vec<String>,
 }

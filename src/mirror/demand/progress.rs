@@ -1,7 +1,10 @@
 //! How far orders are applied: taking pending ones, and writing down what became of them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use scoped_futures::ScopedFutureExt;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
 use super::plan::{Finding, Line};
@@ -9,6 +12,7 @@ use crate::ids::{PoolId, ReservationId};
 use crate::ledger::world::MIRROR;
 use crate::mirror::rows::Source;
 use crate::mirror::store;
+use crate::reservations::variants::Variant;
 
 /// A pending order.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Taken {
     pub attempts: i32,
     /// Until when it is this instance's.
     pub lease: DateTime<Utc>,
+    /// Until when its units are held at most, until it is paid; set with its first hold.
+    pub held_until: Option<DateTime<Utc>>,
 }
 
 /// What became of a pending order.
@@ -36,6 +42,8 @@ pub struct Done {
     pub unmatched: Vec<(Line, i64)>,
     /// What an operator should know.
     pub findings: Vec<Finding>,
+    /// Until when its units are held at most, if they are.
+    pub held_until: Option<DateTime<Utc>>,
     /// Why it has to be tried again.
     pub error: Option<String>,
 }
@@ -69,7 +77,7 @@ async fn take_within(
             FOR UPDATE SKIP LOCKED
         ) AS due
         WHERE p.source = due.source AND p.order_id = due.order_id
-        RETURNING p.source, p.order_id, p.revision, p.attempts
+        RETURNING p.source, p.order_id, p.revision, p.attempts, p.held_until
         "#,
         now,
         lease,
@@ -81,7 +89,14 @@ async fn take_within(
         .into_iter()
         .filter_map(|row| {
             let source = Source::parse(&row.source)?;
-            Some(Taken { source, order_id: row.order_id, revision: row.revision, attempts: row.attempts, lease })
+            Some(Taken {
+                source,
+                order_id: row.order_id,
+                revision: row.revision,
+                attempts: row.attempts,
+                lease,
+                held_until: row.held_until,
+            })
         })
         .collect())
 }
@@ -117,6 +132,7 @@ struct Columns {
     next: Vec<DateTime<Utc>>,
     errors: Vec<Option<String>>,
     findings: Vec<Option<serde_json::Value>>,
+    held_until: Vec<Option<DateTime<Utc>>>,
     /// Orders that were applied, and so have no other unmatched lines than these.
     settled: (Vec<&'static str>, Vec<i64>),
     unmatched: Unmatched,
@@ -147,6 +163,7 @@ impl Columns {
             c.next.push(if done.error.is_some() { again(done.taken.attempts) } else { now });
             c.errors.push(done.error.clone());
             c.findings.push(serde_json::to_value(&done.findings).ok().filter(|_| !done.findings.is_empty()));
+            c.held_until.push(done.held_until);
             if done.error.is_some() {
                 continue;
             }
@@ -179,10 +196,12 @@ async fn write_progress(conn: &mut PgConnection, now: DateTime<Utc>, c: &Columns
             leased_until = NULL,
             last_error = u.error,
             findings = CASE WHEN u.error IS NULL THEN u.findings ELSE p.findings END,
-            applied_at = CASE WHEN u.error IS NULL THEN $1 ELSE p.applied_at END
+            applied_at = CASE WHEN u.error IS NULL THEN $1 ELSE p.applied_at END,
+            held_until = COALESCE(p.held_until, u.held_until)
         FROM unnest(
-            $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::text[], $9::jsonb[]
-        ) AS u (source, order_id, revision, applied, pool_id, next, error, findings)
+            $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::text[], $9::jsonb[],
+            $10::timestamptz[]
+        ) AS u (source, order_id, revision, applied, pool_id, next, error, findings, held_until)
         WHERE p.source = u.source AND p.order_id = u.order_id
         "#,
         now,
@@ -194,6 +213,7 @@ async fn write_progress(conn: &mut PgConnection, now: DateTime<Utc>, c: &Columns
         &c.next,
         &c.errors as &[Option<String>],
         &c.findings as &[Option<serde_json::Value>],
+        &c.held_until as &[Option<DateTime<Utc>>],
     )
     .execute(conn)
     .await?;
@@ -263,8 +283,21 @@ pub fn hold_reference((source, id): (Source, i64)) -> String {
     format!("{source}:{id}")
 }
 
-/// Reservations in one pool that orders took units of under one of these names, and holds that were made for them:
-/// (order, reservation, whether it is such a hold).
+/// A reservation that is called like an order.
+#[derive(Debug, Clone)]
+pub struct Called {
+    /// Which.
+    pub id: ReservationId,
+    /// Whether it is a hold that was made for the order until it is paid.
+    pub is_hold: bool,
+    /// What it took variants for.
+    pub variants: Vec<Variant>,
+}
+
+/// Reservations that are called like orders, in every pool.
+pub type CalledByOrder = HashMap<(Source, i64), Vec<Called>>;
+
+/// Reservations in one pool that orders took units of under one of these names, and holds that were made for them.
 ///
 /// # Errors
 /// Database errors.
@@ -272,21 +305,23 @@ pub async fn find_called(
     conn: &mut PgConnection,
     pool: PoolId,
     names: &[((Source, i64), String)],
-) -> sqlx::Result<Vec<((Source, i64), ReservationId, bool)>> {
+) -> sqlx::Result<Vec<((Source, i64), Called)>> {
     let called: Vec<String> = names.iter().map(|(_, name)| name.clone()).collect();
     let references: Vec<String> = names.iter().map(|(key, _)| hold_reference(*key)).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT u.n AS "n!", r.reservation_id AS "reservation_id!", false AS "hold!"
+        SELECT
+            u.n AS "n!", r.reservation_id AS "reservation_id!", false AS "is_hold!",
+            r.variants AS "variants: Json<Vec<Variant>>"
         FROM unnest($2::text[]) WITH ORDINALITY AS u (name, n)
         CROSS JOIN LATERAL (
-            SELECT reservation_id
+            SELECT reservation_id, variants
             FROM reservations
             WHERE pool_id = $1 AND order_ref = u.name AND order_ref IS NOT NULL
             OFFSET 0
         ) AS r
         UNION ALL
-        SELECT u.n, r.reservation_id, true
+        SELECT u.n, r.reservation_id, true, NULL
         FROM unnest($3::text[]) WITH ORDINALITY AS u (reference, n)
         CROSS JOIN LATERAL (
             SELECT reservation_id
@@ -310,7 +345,9 @@ pub async fn find_called(
         .into_iter()
         .filter_map(|row| {
             let (key, _) = names.get(usize::try_from(row.n - 1).ok()?)?;
-            Some((*key, ReservationId { pool, uuid: row.reservation_id }, row.hold))
+            let id = ReservationId { pool, uuid: row.reservation_id };
+            let variants = row.variants.map_or_else(Vec::new, |variants| variants.0);
+            Some((*key, Called { id, is_hold: row.is_hold, variants }))
         })
         .collect())
 }

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::load::{self, Copied, End, Held, Known, Pinned};
-use super::plan::{Line, Meaning, Order, Plan, Standing};
-use super::progress::{self, Taken};
+use super::plan::{Meaning, Order, Plan, Standing};
+use super::progress::{self, CalledByOrder, Taken};
 use crate::app::App;
 use crate::catalog::Catalogue;
 use crate::ids::{PoolId, ReservationId, SkuId};
@@ -21,12 +21,13 @@ use crate::mirror::settings::OrderPolicy;
 pub(super) struct Work {
     pub order: Order,
     pub plan: Plan,
-    pub lines: HashMap<String, Line>,
     pub name: Option<String>,
     /// The reservation that it names.
     pub reservation: Option<ReservationId>,
     /// What was held for it until it is paid.
     pub held: Option<ReservationId>,
+    /// The same in pools that are not that of its claims.
+    pub held_elsewhere: Vec<ReservationId>,
     /// What is to be held for it until it is paid.
     pub hold: Option<Hold>,
     /// Whether its claims are this application's business at all.
@@ -43,10 +44,9 @@ pub(super) struct Hold {
     pub wanted: BTreeMap<SkuId, i64>,
     /// What is held now.
     pub current: Option<(ReservationId, Held)>,
+    /// Until when it may be: an edit is no reason to hold for longer, and what has ended is not made again.
+    pub until: Option<DateTime<Utc>>,
 }
-
-/// A reservation that is called like an order, and whether it is a hold that was made for it.
-type Called = (PoolId, ReservationId, bool);
 
 /// Everything that is read for a pass.
 struct Context<'a> {
@@ -57,7 +57,7 @@ struct Context<'a> {
     meanings: HashMap<(Source, i64), HashMap<String, Meaning>>,
     known: HashMap<PoolId, Known>,
     /// Reservations that are called like an order, and holds that were made for it.
-    called: HashMap<(Source, i64), Vec<Called>>,
+    called: CalledByOrder,
     /// What those have, and those that orders name; only where orders may wait for their money.
     held: HashMap<ReservationId, Held>,
     /// Recharge orders that are a Shopify order, and their newest state.
@@ -91,7 +91,7 @@ pub(super) async fn prepare(app: &Arc<App>, taken: &[Taken]) -> sqlx::Result<Vec
     }
     let Recorded { known, called, pinned } = find_recorded(&mut conn, &catalogue, &orders, &links).await?;
     let held = find_held(&mut conn, settings, &orders, &called, app.clock.local_now()).await?;
-    let meanings = load::find_meanings(&mut conn, &catalogue, &orders, &pinned).await?;
+    let meanings = load::find_meanings(&mut conn, &catalogue, &orders, &called, &pinned).await?;
     let mut began_at = HashMap::new();
     for source in [Source::Shopify, Source::Recharge] {
         began_at.extend(load::find_began_at(&mut conn, source).await?.map(|at| (source, at)));
@@ -116,7 +116,7 @@ pub(super) async fn prepare(app: &Arc<App>, taken: &[Taken]) -> sqlx::Result<Vec
 /// What the ledger has of orders, in every pool.
 struct Recorded {
     known: HashMap<PoolId, Known>,
-    called: HashMap<(Source, i64), Vec<Called>>,
+    called: CalledByOrder,
     pinned: Pinned,
 }
 
@@ -144,8 +144,8 @@ async fn find_recorded(
         let of_pool = load::find_known(conn, pool.id, &keys, &parcels, &refunds).await?;
         recorded.pinned.extend(of_pool.pinned.clone());
         recorded.known.insert(pool.id, of_pool);
-        for (key, reservation, hold) in progress::find_called(conn, pool.id, &names).await? {
-            recorded.called.entry(key).or_default().push((pool.id, reservation, hold));
+        for (key, called) in progress::find_called(conn, pool.id, &names).await? {
+            recorded.called.entry(key).or_default().push(called);
         }
     }
     Ok(recorded)
@@ -171,7 +171,7 @@ async fn find_held(
     conn: &mut PgConnection,
     settings: &Settings,
     orders: &load::Orders,
-    called: &HashMap<(Source, i64), Vec<Called>>,
+    called: &CalledByOrder,
     now: DateTime<Utc>,
 ) -> sqlx::Result<HashMap<ReservationId, Held>> {
     let mut found = HashMap::new();
@@ -179,7 +179,7 @@ async fn find_held(
         return Ok(found);
     }
     let mut named: BTreeMap<PoolId, Vec<Uuid>> = BTreeMap::new();
-    for id in called.values().flatten().map(|(_, id, _)| *id).chain(orders.values().filter_map(|order| order.names)) {
+    for id in called.values().flatten().map(|called| called.id).chain(orders.values().filter_map(|order| order.names)) {
         named.entry(id.pool).or_default().push(id.uuid);
     }
     for (pool, ids) in named {
@@ -213,7 +213,10 @@ impl Context<'_> {
         let order = self.order(taken, copied, home, standing);
         let plan = order.plan();
         let called = self.called.get(&key).map(Vec::as_slice).unwrap_or_default();
-        let held = called.iter().find(|(pool, _, hold)| *hold && *pool == home).map(|(_, id, _)| *id);
+        let (held, held_elsewhere): (Vec<_>, Vec<_>) =
+            called.iter().filter(|called| called.is_hold).map(|called| called.id).partition(|id| id.pool == home);
+        let held = held.first().copied();
+        let holds = |id: &ReservationId| self.held.get(id).is_some_and(|held| held.holds);
         let is_known = self.known.values().any(|known| known.claiming.contains(&key));
         let wants = plan.claims.iter().any(|line| line.quantity > 0);
         let reservation = hint.filter(|id| id.pool == home);
@@ -225,11 +228,11 @@ impl Context<'_> {
             _ => true,
         };
         Some(Work {
-            lines: copied.lines.iter().map(|line| (line.line_ref.clone(), line.clone())).collect(),
             name: copied.name.clone(),
-            hold: (waits && !is_known).then(|| self.hold(key, &order, hint, held)),
+            hold: (waits && !is_known).then(|| self.hold(taken, &order, hint, held)),
             reservation,
             held,
+            held_elsewhere: held_elsewhere.into_iter().filter(holds).collect(),
             claims: concerned && may_claim,
             absorbs: links.iter().map(|(id, _)| *id).collect(),
             gives_up: self.gives_up(home, links),
@@ -268,21 +271,16 @@ impl Context<'_> {
     }
 
     /// What is to be held: what is still to be sent and no reservation of the checkout's has.
-    fn hold(
-        &self,
-        key: (Source, i64),
-        order: &Order,
-        hint: Option<ReservationId>,
-        held: Option<ReservationId>,
-    ) -> Hold {
+    fn hold(&self, taken: &Taken, order: &Order, hint: Option<ReservationId>, held: Option<ReservationId>) -> Hold {
         let mut wanted: BTreeMap<SkuId, i64> = BTreeMap::new();
         for line in &order.lines {
             for (sku, each) in order.meanings.get(&line.line_ref).iter().flat_map(|meaning| &meaning.components) {
                 *wanted.entry(*sku).or_default() += line.unfulfilled.max(0).saturating_mul((*each).into());
             }
         }
-        let called = self.called.get(&key).into_iter().flatten().filter(|(_, _, hold)| !hold);
-        let owners: BTreeSet<ReservationId> = called.map(|(_, id, _)| *id).chain(hint).collect();
+        let called = self.called.get(&(taken.source, taken.order_id)).into_iter().flatten();
+        let own = called.filter(|called| !called.is_hold).map(|called| called.id);
+        let owners: BTreeSet<ReservationId> = own.chain(hint).collect();
         for owned in owners.iter().filter_map(|id| self.held.get(id)) {
             for (sku, units) in &owned.units {
                 wanted.entry(*sku).and_modify(|wanted| *wanted -= units);
@@ -290,7 +288,8 @@ impl Context<'_> {
         }
         wanted.retain(|_, units| *units > 0);
         let current = held.and_then(|id| Some((id, self.held.get(&id).filter(|held| held.holds)?.clone())));
-        Hold { wanted, current }
+        let until = taken.held_until.or_else(|| current.as_ref().map(|(_, held)| held.expires_at));
+        Hold { wanted, current, until }
     }
 
     /// Where the same order elsewhere wants something of another pool.
@@ -306,8 +305,8 @@ impl Context<'_> {
         found
     }
 
-    /// The pool of its claims: where it claims already; else where its reservation is; else what the storefront said;
-    /// else where the same order elsewhere claims; else the setting's.
+    /// The pool of its claims: where it claims already; else where its reservation is, one of the checkout's before what
+    /// was held here; else what the storefront said; else where the same order elsewhere claims; else the setting's.
     fn home(
         &self,
         key: (Source, i64),
@@ -318,7 +317,10 @@ impl Context<'_> {
         let claiming = |key: &(Source, i64)| {
             self.known.iter().filter(|(_, known)| known.claiming.contains(key)).map(|(pool, _)| *pool).min()
         };
-        let called = || self.called.get(&key)?.iter().map(|(pool, _, _)| *pool).min();
+        let called = || {
+            let called = self.called.get(&key)?.iter();
+            called.map(|called| (called.is_hold, called.id.pool)).min().map(|(_, pool)| pool)
+        };
         let said = || self.catalogue.pool_by_code(copied.pool_code.as_deref()?).map(|pool| pool.id);
         claiming(&key)
             .or_else(|| hint.map(|id| id.pool))

@@ -1,6 +1,8 @@
 //! What is held for an order until it is paid: as far as there is stock, once, and following the order's edits.
 
-use super::{Failure, Teller};
+use chrono::TimeDelta;
+
+use super::{Failure, Teller, Told};
 use crate::ids::{PoolId, ReservationId};
 use crate::ledger::command::{Command, Hold, HoldLine, Release};
 use crate::ledger::lanes::hint_of_sku;
@@ -16,22 +18,26 @@ impl Teller<'_> {
         revision: i64,
         hold: &work::Hold,
         pool: PoolId,
-    ) -> Result<Option<Finding>, Failure> {
+        told: &mut Told,
+    ) -> Result<(), Failure> {
+        told.held_until = hold.until;
         match &hold.current {
-            Some((_, current)) if current.requested == hold.wanted => Ok(None),
-            Some((id, _)) if hold.wanted.is_empty() => self.release(*id).await,
-            None if hold.wanted.is_empty() => Ok(None),
-            _ => self.take(revision, hold, pool).await,
+            Some((_, current)) if current.requested == hold.wanted => Ok(()),
+            Some((id, _)) if hold.wanted.is_empty() => self.release(*id, "order_edited").await,
+            None if hold.wanted.is_empty() || hold.until.is_some_and(|until| until <= self.app.clock.local_now()) => {
+                Ok(())
+            }
+            _ => self.take(revision, hold, pool, told).await,
         }
     }
 
-    async fn release(&self, id: ReservationId) -> Result<Option<Finding>, Failure> {
-        let release = Release { id, lines: None, reason: Some("order_edited".to_owned()) };
+    pub(super) async fn release(&self, id: ReservationId, reason: &str) -> Result<(), Failure> {
+        let release = Release { id, lines: None, reason: Some(reason.to_owned()) };
         let answer = self.submit(id.pool, None, Command::Release(release)).await?;
-        Self::refusal(&answer).map_or(Ok(None), |text| Err(Failure(format!("hold {id} was not given back: {text}"))))
+        Self::refusal(&answer).map_or(Ok(()), |text| Err(Failure(format!("hold {id} was not given back: {text}"))))
     }
 
-    async fn take(&self, revision: i64, hold: &work::Hold, pool: PoolId) -> Result<Option<Finding>, Failure> {
+    async fn take(&self, revision: i64, hold: &work::Hold, pool: PoolId, told: &mut Told) -> Result<(), Failure> {
         let catalogue = self.app.catalogue.current();
         let mut ttl_seconds = i64::try_from(self.app.mirror.settings.unpaid_hold.as_secs()).unwrap_or(i64::MAX);
         let mut lines = Vec::new();
@@ -41,17 +47,13 @@ impl Teller<'_> {
             lines.push((std::sync::Arc::clone(&sku.code), *quantity));
         }
         lines.sort();
-        let Some((first, _)) = lines.first() else { return Ok(None) };
+        let Some((first, _)) = lines.first() else { return Ok(()) };
+        let now = self.app.clock.local_now();
+        if let Some(until) = hold.until {
+            ttl_seconds = ttl_seconds.min((until - now).num_seconds()).max(1);
+        }
         let reference = hold_reference(self.key);
-        let (key, supersedes) = match &hold.current {
-            None => (format!("hold/{reference}"), None),
-            Some((id, current)) => {
-                // An edit is no reason to hold for longer.
-                let left = (current.expires_at - self.app.clock.local_now()).num_seconds();
-                ttl_seconds = ttl_seconds.min(left.max(1));
-                (format!("hold/{reference}/{revision}"), Some(*id))
-            }
-        };
+        let key = format!("hold/{reference}/{revision}");
         let command = Hold {
             id: ReservationId::new(pool, hint_of_sku(first)),
             lines: (1..).zip(lines).map(|(line, (sku, quantity))| HoldLine { line, sku, quantity }).collect(),
@@ -61,10 +63,14 @@ impl Teller<'_> {
             owner: None,
             metadata: None,
             allow_partial: true,
-            supersedes,
+            supersedes: hold.current.as_ref().map(|(id, _)| *id),
         };
         let key = Key { key, fingerprint: [0; 32] };
         let answer = self.submit(pool, Some(key), Command::Hold(command)).await?;
-        Ok(Self::refusal(&answer).map(|text| Finding::new("unpaid_order_not_held", text)))
+        match Self::refusal(&answer) {
+            Some(text) => told.findings.push(Finding::new("unpaid_order_not_held", text)),
+            None => told.held_until = hold.until.or(TimeDelta::try_seconds(ttl_seconds).map(|ttl| now + ttl)),
+        }
+        Ok(())
     }
 }

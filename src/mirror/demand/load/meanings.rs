@@ -12,7 +12,7 @@ use crate::catalog::recipes::find_versions;
 use crate::catalog::{Catalogue, SkuStatus};
 use crate::ids::{PoolId, ReservationId, SkuId};
 use crate::mirror::demand::plan::{Line, Meaning};
-use crate::mirror::demand::work::order_ref;
+use crate::mirror::demand::progress::CalledByOrder;
 use crate::mirror::mapping::queries::find_mappings;
 use crate::mirror::rows::Source;
 use crate::reservations::variants::Variant;
@@ -26,6 +26,7 @@ pub async fn find_meanings(
     conn: &mut PgConnection,
     catalogue: &Catalogue,
     orders: &Orders,
+    called: &CalledByOrder,
     pinned: &Pinned,
 ) -> sqlx::Result<HashMap<(Source, i64), HashMap<String, Meaning>>> {
     let mut variants: Vec<i64> =
@@ -34,7 +35,7 @@ pub async fn find_meanings(
     variants.dedup();
     let mappings = find_mappings(conn, &variants).await?;
     let by_line = find_line_mappings(conn, orders).await?;
-    let held = find_held(conn, catalogue, orders, pinned).await?;
+    let held = find_held(conn, catalogue, orders, called, pinned).await?;
     let mut meanings = HashMap::new();
     for ((source, id), order) in orders {
         let mut of_order = HashMap::new();
@@ -77,23 +78,26 @@ async fn find_held(
     conn: &mut PgConnection,
     catalogue: &Catalogue,
     orders: &Orders,
+    called: &CalledByOrder,
     pinned: &Pinned,
 ) -> sqlx::Result<HashMap<(Source, i64, i64), Meaning>> {
     let is_new = |(source, id): &(Source, i64), line: &Line| {
         line.variant_id.is_some() && !pinned.contains_key(&(*source, *id, line.line_ref.clone()))
     };
     let new: Vec<_> = orders.iter().filter(|(key, order)| order.lines.iter().any(|line| is_new(key, line))).collect();
-    let hint = |n: usize| new[n].1.names.map(|id| (id, n));
-    let hints: Vec<(ReservationId, usize)> = (0..new.len()).filter_map(hint).collect();
-    let names = |n: usize| new[n].1.name.iter().cloned().chain([order_ref(*new[n].0)]).map(move |name| (name, n));
-    let names: Vec<(String, usize)> = (0..new.len()).flat_map(names).collect();
+    let hints: Vec<_> = new.iter().filter_map(|(key, order)| Some((**key, order.names?))).collect();
+    let mut held: Vec<((Source, i64), Variant)> = Vec::new();
+    for pool in catalogue.pools().filter(|_| !hints.is_empty()) {
+        held.extend(find_held_in(conn, pool.id, &hints).await?);
+    }
+    for (key, _) in &new {
+        let variants = called.get(key).into_iter().flatten().flat_map(|called| &called.variants);
+        held.extend(variants.map(|variant| (**key, variant.clone())));
+    }
     let mut versions: HashMap<(Source, i64, i64), i32> = HashMap::new();
-    for pool in catalogue.pools().filter(|_| !new.is_empty()) {
-        for (n, variant) in find_held_in(conn, pool.id, &hints, &names).await? {
-            let (source, id) = *new[n].0;
-            let version = versions.entry((source, id, variant.variant_id)).or_default();
-            *version = variant.mapping_version.max(*version);
-        }
+    for ((source, id), variant) in held {
+        let version = versions.entry((source, id, variant.variant_id)).or_default();
+        *version = variant.mapping_version.max(*version);
     }
     if versions.is_empty() {
         return Ok(HashMap::new());
@@ -105,20 +109,17 @@ async fn find_held(
     Ok(versions.into_iter().filter_map(meaning).collect())
 }
 
-/// Variants of the reservations in one pool that are named, or that an order took units of under one of these names, each
-/// with the number of its order.
+/// Variants of the reservations in one pool that orders name.
 async fn find_held_in(
     conn: &mut PgConnection,
     pool: PoolId,
-    hints: &[(ReservationId, usize)],
-    names: &[(String, usize)],
-) -> sqlx::Result<Vec<(usize, Variant)>> {
-    let of_pool: Vec<&(ReservationId, usize)> = hints.iter().filter(|(id, _)| id.pool == pool).collect();
-    let ids: Vec<Uuid> = of_pool.iter().map(|(id, _)| id.uuid).collect();
-    let called: Vec<String> = names.iter().map(|(name, _)| name.clone()).collect();
+    hints: &[((Source, i64), ReservationId)],
+) -> sqlx::Result<Vec<((Source, i64), Variant)>> {
+    let of_pool: Vec<&((Source, i64), ReservationId)> = hints.iter().filter(|(_, id)| id.pool == pool).collect();
+    let ids: Vec<Uuid> = of_pool.iter().map(|(_, id)| id.uuid).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT u.n AS "n!", true AS "is_hint!", r.variants AS "variants!: Json<Vec<Variant>>"
+        SELECT u.n AS "n!", r.variants AS "variants!: Json<Vec<Variant>>"
         FROM unnest($2::uuid[]) WITH ORDINALITY AS u (reservation_id, n)
         CROSS JOIN LATERAL (
             SELECT variants
@@ -126,27 +127,16 @@ async fn find_held_in(
             WHERE pool_id = $1 AND reservation_id = u.reservation_id AND variants IS NOT NULL
             LIMIT 1
         ) AS r
-        UNION ALL
-        SELECT u.n, false, r.variants
-        FROM unnest($3::text[]) WITH ORDINALITY AS u (name, n)
-        CROSS JOIN LATERAL (
-            SELECT variants
-            FROM reservations
-            WHERE pool_id = $1 AND order_ref = u.name AND order_ref IS NOT NULL AND variants IS NOT NULL
-            OFFSET 0
-        ) AS r
         "#,
         pool.0,
         &ids,
-        &called,
     )
     .fetch_all(conn)
     .await?;
     let mut found = Vec::new();
     for row in rows {
-        let Some(at) = usize::try_from(row.n - 1).ok() else { continue };
-        let order = if row.is_hint { of_pool.get(at).map(|(_, n)| *n) } else { names.get(at).map(|(_, n)| *n) };
-        found.extend(order.into_iter().flat_map(|n| row.variants.0.iter().map(move |variant| (n, variant.clone()))));
+        let Some((key, _)) = usize::try_from(row.n - 1).ok().and_then(|at| of_pool.get(at)) else { continue };
+        found.extend(row.variants.0.into_iter().map(|variant| (*key, variant)));
     }
     Ok(found)
 }

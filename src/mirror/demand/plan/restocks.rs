@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Back, Finding, Meaning, Move, Order, Plan, Restock, RestockedLine, TakenBack};
+use super::{Back, Finding, LeftBy, Meaning, Move, MoveBack, Order, Plan, Restock, RestockedLine, TakenBack};
 use crate::ids::{PoolId, SkuId};
 
 /// Units of one order line that left in one parcel.
 struct Run<'o> {
     line_ref: &'o str,
+    parcel_ref: &'o str,
     /// The parcel's own name of it.
     name: &'o str,
     pool: PoolId,
@@ -27,8 +28,8 @@ struct Run<'o> {
     /// Units of the line in the parcel, and how many of them came back.
     units: i64,
     back: i64,
-    /// What all of them are.
-    all: Vec<(SkuId, i64)>,
+    /// What all of them are, by the shipment's names.
+    all: Vec<Move>,
     /// Whether a unit is more than one thing.
     kit: bool,
 }
@@ -43,12 +44,14 @@ impl Run<'_> {
         self.units - self.back
     }
 
-    /// What so many more units are.
-    fn take(&mut self, units: i64) -> Vec<(SkuId, i64)> {
+    /// What so many more units are, by the shipment's names.
+    fn take(&mut self, units: i64) -> Vec<Move> {
         let before = self.back;
         self.back += units;
         let share = |all: i64, units: i64| all.saturating_mul(units) / self.units.max(1);
-        self.all.iter().map(|(sku, all)| (*sku, share(*all, self.back) - share(*all, before))).collect()
+        let of =
+            |all: &Move| Move { quantity: share(all.quantity, self.back) - share(all.quantity, before), ..all.clone() };
+        self.all.iter().map(of).collect()
     }
 }
 
@@ -110,12 +113,15 @@ fn runs(order: &Order) -> Vec<Run<'_>> {
     let mut runs = Vec::new();
     for parcel in parcels {
         for line in parcel.lines.iter().filter(|line| line.quantity > 0) {
-            let known: Vec<(SkuId, i64)> = line.recorded.iter().map(|(moved, _)| (moved.sku, moved.quantity)).collect();
-            let new = order.moves(&line.name, &line.line_ref, line.quantity);
-            let is_known = !known.is_empty();
-            let all = if is_known { known } else { new.iter().map(|own| (own.sku, own.quantity)).collect() };
+            let is_known = !line.recorded.is_empty();
+            let all = if is_known {
+                line.recorded.iter().map(|(moved, _)| moved.clone()).collect()
+            } else {
+                order.moves(&line.name, &line.line_ref, line.quantity)
+            };
             runs.push(Run {
                 line_ref: &line.line_ref,
+                parcel_ref: &parcel.parcel_ref,
                 name: &line.name,
                 pool: parcel.pool.unwrap_or(order.home),
                 sent_at: parcel.sent_at,
@@ -184,8 +190,8 @@ fn name_of(line: &RestockedLine, parcel_line: &str) -> String {
 
 /// Units of a run that so many of a SKU are; none if it has none of it.
 fn units_of(run: &Run<'_>, sku: SkuId, quantity: i64) -> Option<i64> {
-    let (_, all) = run.all.iter().find(|(own, _)| *own == sku)?;
-    Some(div_up(quantity.max(0).saturating_mul(run.units), (*all).max(1)))
+    let all = run.all.iter().find(|own| own.sku == sku)?.quantity;
+    Some(div_up(quantity.max(0).saturating_mul(run.units), all.max(1)))
 }
 
 fn each(meaning: Option<&Meaning>, sku: SkuId) -> i64 {
@@ -200,11 +206,12 @@ fn div_up(quantity: i64, by: i64) -> i64 {
 /// Units that come back now, of one line of a parcel.
 struct Taken {
     name: String,
+    parcel_ref: String,
     pool: PoolId,
     shipped: bool,
     units: i64,
     kit: bool,
-    skus: Vec<(SkuId, i64)>,
+    moves: Vec<Move>,
 }
 
 /// Takes up to `most` units of a line out of what left.
@@ -221,8 +228,15 @@ fn take_new(runs: &mut [Run<'_>], refund: &Restock, line: &RestockedLine, most: 
             left -= units;
             // Units that no shipment is known of are the shelf's own.
             let pool = if run.shipped { run.pool } else { line.pool.unwrap_or(run.pool) };
-            let name = name_of(line, run.name);
-            taken.push(Taken { name, pool, shipped: run.shipped, units, kit: run.kit, skus: run.take(units) });
+            taken.push(Taken {
+                name: name_of(line, run.name),
+                parcel_ref: run.parcel_ref.to_owned(),
+                pool,
+                shipped: run.shipped,
+                units,
+                kit: run.kit,
+                moves: run.take(units),
+            });
         }
     }
     taken
@@ -230,7 +244,7 @@ fn take_new(runs: &mut [Run<'_>], refund: &Restock, line: &RestockedLine, most: 
 
 /// Adds what comes back now of one line of a refund.
 fn add_moves(groups: &mut BTreeMap<(PoolId, bool), Back>, refund: &Restock, line: &RestockedLine, taken: Vec<Taken>) {
-    for Taken { name, pool, shipped, kit, skus, .. } in taken {
+    for Taken { name, parcel_ref, pool, shipped, kit, moves, .. } in taken {
         let source_ref = if shipped { refund.refund_ref.clone() } else { format!("{}/history", refund.refund_ref) };
         let back = groups.entry((pool, shipped)).or_insert_with(|| Back {
             pool,
@@ -239,12 +253,14 @@ fn add_moves(groups: &mut BTreeMap<(PoolId, bool), Back>, refund: &Restock, line
             lines: Vec::new(),
             elsewhere: Vec::new(),
         });
-        for (sku, quantity) in skus.into_iter().filter(|(_, quantity)| *quantity > 0) {
-            let move_ref = free_name(line, &name, kit.then_some(sku));
+        for left in moves.into_iter().filter(|left| left.quantity > 0) {
+            let move_ref = free_name(line, &name, kit.then_some(left.sku));
             if shipped && line.pool.is_some_and(|shelf| shelf != pool) {
                 back.elsewhere.push(move_ref.clone());
             }
-            back.lines.push(Move { move_ref, sku, quantity });
+            let left_by = LeftBy { parcel_ref: parcel_ref.clone(), move_ref: left.move_ref };
+            let moved = Move { move_ref, sku: left.sku, quantity: left.quantity };
+            back.lines.push(MoveBack { moved, left_by: shipped.then_some(left_by) });
         }
     }
 }

@@ -57,8 +57,8 @@ struct Left {
     returned: i64,
 }
 
-/// Its id, when it left, its lines.
-type Shipment = (Uuid, DateTime<Utc>, Vec<Left>);
+/// Its id, and its lines.
+type Shipment = (Uuid, Vec<Left>);
 
 /// What a ledger keeps, as simply as can be.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Ledger {
     /// Tells a copy what is recorded of it.
     fn tell(&self, mut order: Order) -> Order {
         for parcel in &mut order.parcels {
-            for ((pool, name), (uuid, _, lines)) in &self.shipments {
+            for ((pool, name), (uuid, lines)) in &self.shipments {
                 if *name == parcel.parcel_ref {
                     let recorded = RecordedParcel {
                         shipment: *uuid,
@@ -100,22 +100,23 @@ impl Ledger {
     fn carry_out(&mut self, plan: &Plan) {
         for (id, _) in &plan.unsent {
             let own = self.shipments.values_mut().find(|(uuid, ..)| *uuid == id.uuid).unwrap();
-            if own.2.iter().all(|left| !left.standing || left.returned == 0) {
-                own.2.iter_mut().for_each(|left| left.standing = false);
+            if own.1.iter().all(|left| !left.standing || left.returned == 0) {
+                own.1.iter_mut().for_each(|left| left.standing = false);
             }
         }
-        for (pool, name, at, moves) in &plan.sent {
+        for (pool, name, _, moves) in &plan.sent {
             let fresh = Uuid::from_u128(self.shipments.len() as u128 + 1);
-            let own = self.shipments.entry((*pool, name.clone())).or_insert((fresh, *at, Vec::new()));
+            let own = self.shipments.entry((*pool, name.clone())).or_insert((fresh, Vec::new()));
             for moved in moves {
-                assert!(own.2.iter().all(|left| left.moved.move_ref != moved.move_ref), "{moved:?} left twice");
-                own.2.push(Left { moved: moved.clone(), standing: true, returned: 0 });
+                assert!(own.1.iter().all(|left| left.moved.move_ref != moved.move_ref), "{moved:?} left twice");
+                own.1.push(Left { moved: moved.clone(), standing: true, returned: 0 });
             }
         }
         for back in &plan.back {
-            for moved in &back.lines {
-                if back.shipped {
-                    self.take_back(back.pool, moved);
+            for MoveBack { moved, left_by } in &back.lines {
+                assert_eq!(left_by.is_some(), back.shipped, "{moved:?}");
+                if let Some(left_by) = left_by {
+                    self.take_back(back.pool, moved, left_by);
                 }
                 let own = self.returns.entry((back.pool, back.source_ref.clone())).or_default();
                 assert!(own.iter().all(|known| known.move_ref != moved.move_ref), "{moved:?} came back twice");
@@ -124,24 +125,20 @@ impl Ledger {
         }
     }
 
-    /// Newest first, and never more than a pool had sent.
-    fn take_back(&mut self, pool: PoolId, moved: &Move) {
-        let mut left = moved.quantity;
-        let own = self.shipments.iter_mut().filter(|((of, _), _)| *of == pool);
-        let mut lines: Vec<(DateTime<Utc>, &mut Left)> =
-            own.flat_map(|(_, (_, at, lines))| lines.iter_mut().map(|line| (*at, line))).collect();
-        lines.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        for (_, line) in lines.into_iter().filter(|(_, line)| line.moved.sku == moved.sku && line.standing) {
-            let units = left.min(line.moved.quantity - line.returned);
-            line.returned += units;
-            left -= units;
-        }
-        assert_eq!(left, 0, "{moved:?} comes back to {pool:?}, which had not sent that much");
+    /// Of the line that it left by, and never more than had left by it.
+    fn take_back(&mut self, pool: PoolId, moved: &Move, left_by: &LeftBy) {
+        let shipment = self.shipments.get_mut(&(pool, left_by.parcel_ref.clone()));
+        let mut lines = shipment.into_iter().flat_map(|(_, lines)| lines);
+        let own = lines.find(|line| line.moved.move_ref == left_by.move_ref);
+        let own = own.unwrap_or_else(|| panic!("{moved:?} comes back to {pool:?}, where nothing left by {left_by:?}"));
+        assert_eq!(own.moved.sku, moved.sku);
+        own.returned += moved.quantity;
+        assert!(own.returned <= own.moved.quantity, "{moved:?} is more than left by {left_by:?}");
     }
 
     /// Units of a SKU that have left the home pool and stand.
     fn left_home(&self, sku: SkuId) -> i64 {
-        let own = self.shipments.iter().filter(|((pool, _), _)| *pool == HOME).flat_map(|(_, (_, _, lines))| lines);
+        let own = self.shipments.iter().filter(|((pool, _), _)| *pool == HOME).flat_map(|(_, (_, lines))| lines);
         own.filter(|left| left.standing && left.moved.sku == sku).map(|left| left.moved.quantity).sum()
     }
 }
@@ -150,7 +147,7 @@ fn began_at() -> DateTime<Utc> {
     "2026-11-20T00:00:00Z".parse().unwrap()
 }
 
-/// Two lines, each a SKU of its own.
+/// Two lines, as yet each a SKU of its own.
 fn made() -> Order {
     let line = |n: i64| Line {
         line_ref: n.to_string(),
@@ -173,9 +170,9 @@ fn made() -> Order {
     }
 }
 
-/// Lines share no SKU, so that what comes back of one is never taken from another.
+/// One SKU is both lines'.
 fn sku(line: i64, n: i64) -> SkuId {
-    SkuId(line * 10 + n)
+    SkuId(if n == 2 { 99 } else { line * 10 + n })
 }
 
 fn happen(order: &mut Order, step: &Step, at: DateTime<Utc>, n: usize) {
