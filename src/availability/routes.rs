@@ -290,7 +290,10 @@ async fn read(app: &Arc<App>, pool: PoolId, skus: &[i64]) -> sqlx::Result<()> {
     let today = expiry::today(app, pool);
     let expiring = queries::refresh(&app.db, &app.clock, &app.projection, pool, skus, today).await?;
     if !expiring.is_empty() {
-        expiry::expire(app, pool, &expiring).await;
+        if let Err(error) = expiry::expire(app, pool, &expiring).await {
+            // The numbers are what the ledger has; the next reader asks again.
+            tracing::warn!(pool = pool.0, %error, "due lots are still on sale");
+        }
         let expired: Vec<i64> = expiring.iter().map(|sku| sku.0).collect();
         queries::refresh(&app.db, &app.clock, &app.projection, pool, &expired, today).await?;
     }

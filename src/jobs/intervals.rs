@@ -96,7 +96,7 @@ async fn look_at_the_clock(app: Arc<App>, period: Duration, stop: CancellationTo
     }
 }
 
-fn every<F, R>(
+fn every<F, R, E>(
     name: &'static str,
     period: Duration,
     app: &Arc<App>,
@@ -105,7 +105,8 @@ fn every<F, R>(
     pass: F,
 ) where
     F: Fn(Arc<App>) -> R + Send + 'static,
-    R: Future<Output = sqlx::Result<()>> + Send + 'static,
+    R: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::fmt::Display + Send,
 {
     let (app, stop) = (Arc::clone(app), stop.clone());
     spawn_tracked(tracker, async move {

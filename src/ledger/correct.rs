@@ -184,7 +184,7 @@ pub async fn lot(conn: &mut PgConnection, pool: PoolId, step: &LotMove, by: &Aut
         let delta = Delta { quarantined: off_sale, ..Delta::default() };
         balance(conn, pool, own.sku, delta, shelf.after(delta), by).await?;
     }
-    if own.is_available && step.quantity > 0 {
+    if own.is_available && after.remaining > 0 {
         expect_expiry(conn, pool, own.sku, own.expires_date).await?;
     }
     Ok(())
@@ -294,7 +294,7 @@ async fn set_lot(conn: &mut PgConnection, pool: PoolId, lot: Uuid, after: &OwnLe
     Ok(())
 }
 
-/// The shelf of a lot that has units again knows when it expires.
+/// The shelf of a lot that has units, perhaps again, knows when it expires.
 async fn expect_expiry(
     conn: &mut PgConnection,
     pool: PoolId,

@@ -85,6 +85,18 @@ pub struct OpenShortage {
     pub covered_undepleted: i64,
     /// Number of the line's newest depletion.
     pub newest_depletion: i16,
+    /// The lot that the warehouse named.
+    pub lot: Option<Uuid>,
+    /// The local day on which it left.
+    pub shipped_date: NaiveDate,
+}
+
+impl OpenShortage {
+    /// Units of the line as what waits for a lot.
+    #[must_use]
+    pub fn pending(&self, quantity: i64) -> PendingUnits {
+        PendingUnits { lot: self.lot, shipped_date: self.shipped_date, quantity }
+    }
 }
 
 /// Units of one line that came from, or went back to, one lot.

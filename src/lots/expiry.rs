@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::catalog::Pool;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::command::{Command, ExpireLots};
-use crate::ledger::lanes::hint_of_sku;
+use crate::ledger::lanes::{LaneError, hint_of_sku};
 use crate::ledger::submission::Submission;
 use crate::ledger::world::HOUSE;
 
@@ -26,9 +26,22 @@ pub fn today(app: &App, pool: PoolId) -> NaiveDate {
     app.catalogue.current().pool(pool).map_or_else(|| now.date_naive(), |pool| pool.date_at(now))
 }
 
-/// Has the lanes take due lots of these SKUs off sale, and keep off sale what is there of lots that are; the number of
-/// those that answered.
-pub async fn expire(app: &App, pool: PoolId, skus: &[SkuId]) -> usize {
+/// What is to be off sale may not be: to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpiryError {
+    /// The database refused or could not be reached.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A lane did not do it.
+    #[error("lots were not kept off sale: {0}")]
+    Lane(#[from] LaneError),
+}
+
+/// Has the lanes take due lots of these SKUs off sale, and keep off sale what is there of lots that are.
+///
+/// # Errors
+/// [`LaneError`] of the first SKU that it was not done for; it was tried for all.
+pub async fn expire(app: &App, pool: PoolId, skus: &[SkuId]) -> Result<(), LaneError> {
     let catalogue = app.catalogue.current();
     let submissions = skus.iter().map(|sku| {
         let submission = Submission {
@@ -41,14 +54,15 @@ pub async fn expire(app: &App, pool: PoolId, skus: &[SkuId]) -> usize {
         };
         app.lanes.submit(submission, hint_of_sku(&catalogue.sku_code(*sku)))
     });
-    futures_util::future::join_all(submissions).await.into_iter().flatten().count()
+    futures_util::future::join_all(submissions).await.into_iter().try_for_each(|answer| answer.map(drop))
 }
 
 /// One pass over every pool.
 ///
 /// # Errors
-/// Database errors; what went off sale stays off sale.
-pub async fn sweep(app: &Arc<App>) -> sqlx::Result<()> {
+/// [`ExpiryError`], after all pools where it is a lane's; what went off sale stays off sale.
+pub async fn sweep(app: &Arc<App>) -> Result<(), ExpiryError> {
+    let mut swept = Ok(());
     let pools: Vec<Arc<Pool>> = app.catalogue.current().pools().cloned().collect();
     for pool in pools {
         let mut after = 0;
@@ -56,10 +70,10 @@ pub async fn sweep(app: &Arc<App>) -> sqlx::Result<()> {
             let due = find_due(app, pool.id, after).await?;
             let Some(last) = due.last().copied() else { break };
             after = last.0;
-            expire(app, pool.id, &due).await;
+            swept = swept.and(expire(app, pool.id, &due).await);
         }
     }
-    Ok(())
+    Ok(swept?)
 }
 
 /// Has the lanes look at every SKU of a pool of which a lot is off sale, but not all that is left of it: what of it is on
@@ -67,8 +81,8 @@ pub async fn sweep(app: &Arc<App>) -> sqlx::Result<()> {
 /// change of the order in which a class's lots are taken excepted: that is why the close of a day asks for it.
 ///
 /// # Errors
-/// Database errors.
-pub async fn keep_off_sale(app: &App, pool: PoolId) -> sqlx::Result<()> {
+/// [`ExpiryError`]; what was kept off sale is.
+pub async fn keep_off_sale(app: &App, pool: PoolId) -> Result<(), ExpiryError> {
     let skus = sqlx::query_scalar!(
         r#"
         SELECT DISTINCT sku_id
@@ -82,7 +96,7 @@ pub async fn keep_off_sale(app: &App, pool: PoolId) -> sqlx::Result<()> {
     .await?;
     let skus: Vec<SkuId> = skus.into_iter().map(SkuId).collect();
     for page in skus.chunks(PAGE_SKUS) {
-        expire(app, pool, page).await;
+        expire(app, pool, page).await?;
     }
     Ok(())
 }

@@ -8,9 +8,12 @@
 //! - Nothing is taken from what is in quarantine. Shipping units out of a quarantined lot lifts their quarantine, so
 //!   what is still quarantined when lots are depleted is still on the shelf.
 //! - Any other line takes lots that had not expired on the day it shipped: expired from the start of `expires_date`.
+//! - Nothing is taken from a lot that arrived after the day that is being closed, named or not: it was not there, and the
+//!   books of that day would show less than nothing of it.
 //! - What no lot can cover is a shortage. Nothing becomes negative.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
@@ -25,8 +28,10 @@ mod tests;
 pub struct Lot {
     /// Its id.
     pub id: Uuid,
-    /// Business date of arrival.
+    /// Its place among the others: the date of its receipt, which it keeps from pool to pool and when it comes back.
     pub received_date: NaiveDate,
+    /// The day that its arrival here is booked on.
+    pub arrived_on: NaiveDate,
     /// When it was entered.
     pub recorded_at: DateTime<Utc>,
     /// From the start of this local day it is expired.
@@ -97,15 +102,16 @@ pub fn compare(order: DepletionOrder, a: &Lot, b: &Lot) -> Ordering {
     }
 }
 
-/// Takes the lines' units from the lots of one SKU. Lots and lines may be given in any order.
+/// Takes the lines' units from the lots of one SKU at the close of `day`. Lots and lines may be given in any order.
 #[must_use]
-pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> Allocated {
+pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder, day: NaiveDate) -> Allocated {
     let mut by_order: Vec<usize> = (0..lots.len()).collect();
     by_order.sort_unstable_by(|a, b| compare(order, &lots[*a], &lots[*b]));
     let mut by_time: Vec<usize> = (0..lines.len()).collect();
     by_time.sort_unstable_by(|a, b| place(&lines[*a]).cmp(&place(&lines[*b])));
 
-    let mut free: Vec<i64> = lots.iter().map(|lot| (lot.remaining - lot.quarantined).max(0)).collect();
+    let free = |lot: &Lot| if lot.arrived_on <= day { (lot.remaining - lot.quarantined).max(0) } else { 0 };
+    let mut free: Vec<i64> = lots.iter().map(free).collect();
     let named = take_named(lots, lines, &by_time, &mut free);
     let mut allocated = Allocated::default();
     let mut first = 0;
@@ -138,16 +144,34 @@ pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> Allocate
 
 /// Units of each lot, by place, that are physically there while shipped lines wait for their day to close: what remains
 /// of it minus what the lines will take. The lines come day by day, as the days will be closed: a line that names a lot
-/// goes before the others of its own day, not before those of an earlier one. Never negative.
+/// goes before the others of its own day, not before those of an earlier one, and what is short of a day is settled by
+/// the next one before it takes anything itself. Never negative.
 #[must_use]
-pub fn present<'l>(lots: &[Lot], days: impl IntoIterator<Item = &'l Vec<Line>>, order: DepletionOrder) -> Vec<i64> {
+pub fn present(lots: &[Lot], days: &BTreeMap<NaiveDate, Vec<Line>>, order: DepletionOrder) -> Vec<i64> {
     let mut lots = lots.to_vec();
-    for lines in days {
-        for taken in allocate(&lots, lines, order).allocations {
-            lots[taken.lot].remaining -= taken.quantity;
-        }
+    let mut short: Vec<Line> = Vec::new();
+    for (day, lines) in days {
+        short = take(&mut lots, short, order, *day);
+        short.extend(take(&mut lots, lines.clone(), order, *day));
     }
+    take(&mut lots, short, order, NaiveDate::MAX);
     lots.iter().map(|lot| lot.remaining).collect()
+}
+
+/// Takes lines' units off lots and gives those that were short.
+fn take(lots: &mut [Lot], mut lines: Vec<Line>, order: DepletionOrder, day: NaiveDate) -> Vec<Line> {
+    let Allocated { allocations, shortages } = allocate(lots, &lines, order, day);
+    for taken in allocations {
+        lots[taken.lot].remaining -= taken.quantity;
+    }
+    for line in &mut lines {
+        line.quantity = 0;
+    }
+    for short in shortages {
+        lines[short.line].quantity = short.quantity;
+    }
+    lines.retain(|line| line.quantity > 0);
+    lines
 }
 
 /// What lines that name a lot take of it, by place of the line.

@@ -118,6 +118,7 @@ pub struct Destination {
     order_ref: Option<String>,
     shipped_at: DateTime<Utc>,
     pending: bool,
+    named: bool,
 }
 
 /// The last line of a page.
@@ -135,12 +136,13 @@ pub struct DestinationView {
     shipment_id: String,
     /// Its line.
     line_ref: String,
-    /// Units of the lot that went into it; what was taken back by a void does not count. While `pending`, all units of
-    /// the line.
+    /// Units of the lot that went into it; what was taken back by a void does not count. While `pending` or `named`, all
+    /// units of the line.
     quantity: i64,
-    /// The warehouse named the lot, and the day of the line is not closed yet: only that will tell how many units of it
-    /// the lot gave.
+    /// The day of the line is not closed yet: only that will tell how many units of it the lot gave.
     pending: bool,
+    /// By the books the lot gave nothing for it, or has not yet; but the warehouse named the lot or its code.
+    named: bool,
     /// The order it was sent for.
     order_ref: Option<String>,
     /// The system that told of the shipment.
@@ -168,6 +170,7 @@ impl DestinationView {
             line_ref: row.line_ref,
             quantity: row.quantity,
             pending: row.pending,
+            named: row.named,
             order_ref: row.order_ref,
             source: row.source,
             source_ref: row.source_ref,
@@ -176,15 +179,16 @@ impl DestinationView {
     }
 }
 
-/// Shipment lines that a lot went into, and those of open days that name it, by shipment, in the order that shipments
-/// were recorded in. Lines of which nothing of the lot is left, since they were voided, are left out.
+/// Shipment lines that a lot went into, and those that name it, by shipment, in the order that shipments were recorded
+/// in. A line that names a code of which nothing was left names every lot of that code. Lines of which nothing of the
+/// lot is left, since they were voided, are left out.
 ///
 /// # Errors
 /// Database errors.
 pub async fn list_destinations(
     db: &PgPool,
     lot: LotId,
-    sku: SkuId,
+    (sku, lot_code): (SkuId, &str),
     after: Option<DestinationCursor>,
     limit: i64,
 ) -> sqlx::Result<Vec<Destination>> {
@@ -194,9 +198,9 @@ pub async fn list_destinations(
         r#"
         SELECT
             d.shipment_id AS "shipment_id!", d.line_ref AS "line_ref!", d.quantity AS "quantity!",
-            d.pending AS "pending!", s.source, s.source_ref, s.order_ref, l.shipped_at
+            d.pending AS "pending!", d.named AS "named!", s.source, s.source_ref, s.order_ref, l.shipped_at
         FROM (
-            SELECT shipment_id, line_ref, sum(quantity)::bigint AS quantity, false AS pending
+            SELECT shipment_id, line_ref, sum(quantity)::bigint AS quantity, false AS pending, false AS named
             FROM depletions
             WHERE pool_id = $1
                 AND lot_id = $2
@@ -205,7 +209,7 @@ pub async fn list_destinations(
             GROUP BY shipment_id, line_ref
             HAVING sum(quantity) <> 0
             UNION ALL
-            SELECT shipment_id, line_ref, quantity, true
+            SELECT shipment_id, line_ref, quantity, true, true
             FROM shipment_lines
             WHERE pool_id = $1
                 AND sku_id = $6
@@ -214,6 +218,22 @@ pub async fn list_destinations(
                 AND tracked
                 AND lot_id = $2
                 AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
+            UNION ALL
+            SELECT shipment_id, line_ref, quantity, snapshot_date IS NULL, true
+            FROM shipment_lines AS l
+            WHERE pool_id = $1
+                AND sku_id = $6
+                AND named_lot_code = $7
+                AND named_lot_code IS NOT NULL
+                AND (lot_id IS NULL OR (lot_id = $2 AND snapshot_date IS NOT NULL))
+                AND voided_at IS NULL
+                AND tracked
+                AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
+                AND coalesce((
+                    SELECT sum(quantity)
+                    FROM depletions
+                    WHERE pool_id = $1 AND shipment_id = l.shipment_id AND line_ref = l.line_ref AND lot_id = $2
+                ), 0) = 0
             ORDER BY shipment_id, line_ref
             LIMIT $5
         ) AS d
@@ -237,6 +257,7 @@ pub async fn list_destinations(
         line_ref,
         limit,
         sku.0,
+        lot_code,
     )
     .fetch_all(db)
     .await

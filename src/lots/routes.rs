@@ -174,8 +174,8 @@ async fn list_lot_transactions(
     Ok(axum::Json(Page::of(rows, paging.limit, |row: &MovementView| row.seq)))
 }
 
-/// Which shipments a lot went into: for a recall. Of days that are not closed yet, the lines that name the lot
-/// (`pending`); where no line names one, only the close of its day tells.
+/// Which shipments a lot went into, and which lines name it or its code, whatever the books say (`named`): for a recall.
+/// Of days that are not closed yet (`pending`) only the lines that name it are known; the close of the day tells the rest.
 #[utoipa::path(get, path = "/lots/{id}/shipments", tag = "lots",
     params(("id" = String, Path), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of shipment lines", body = Page<DestinationView>)))]
@@ -187,8 +187,9 @@ async fn list_lot_shipments(
 ) -> Result<axum::Json<Page<DestinationView>>, Problem> {
     let paging = Paging::<DestinationCursor>::take(&mut query);
     query.finish()?;
-    let LotRecord { id, sku, .. } = find_lot(&app, &text).await?;
-    let rows = history::list_destinations(&app.db, id, sku, paging.after, paging.limit + 1).await?;
+    let LotRecord { id, sku, received, .. } = find_lot(&app, &text).await?;
+    let of = (sku, received.lot_code.as_str());
+    let rows = history::list_destinations(&app.db, id, of, paging.after, paging.limit + 1).await?;
     let page = Page::of(rows, paging.limit, Destination::cursor);
     Ok(axum::Json(page.map(|row| DestinationView::of(id.pool, row))))
 }

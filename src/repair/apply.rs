@@ -24,6 +24,7 @@ use crate::ledger::command::{Command, Expire};
 use crate::ledger::correct::{self, Author, LotMove, Taken};
 use crate::ledger::submission::Submission;
 use crate::ledger::world::HOUSE;
+use crate::lots::expiry;
 
 /// What became of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -130,14 +131,28 @@ async fn in_ledger(
     })
     .await;
     match done {
-        Ok((outcome, detail, sku)) => {
+        Ok((outcome, mut detail, sku)) => {
             if let Some(sku) = sku {
                 app.projection.reread(finding.pool_id, sku);
+                if moves_lots(&finding.correction)
+                    && let Err(error) = expiry::expire(app, finding.pool_id, &[sku]).await
+                {
+                    detail = format!("Lots that are off sale are kept so by the next close of a day: {error}.");
+                }
             }
             Ok((outcome, detail))
         }
         Err(Stop::DryRun) => Ok((Outcome::WouldApply, String::new())),
         Err(Stop::Database(error)) => Err(error),
+    }
+}
+
+/// Whether shipped units may be taken from other lots than before, so that more of those that are off sale is there.
+fn moves_lots(correction: &Correction) -> bool {
+    match correction {
+        Correction::CorrectLot { quantity, .. } => *quantity != 0,
+        Correction::CorrectLine { .. } | Correction::SettleShortage { .. } => true,
+        _ => false,
     }
 }
 

@@ -103,7 +103,8 @@ pub(super) async fn look(
     let lots = sqlx::query!(
         r#"
         SELECT
-            lot_id, received_date, recorded_at, expires_date, remaining_quantity, quarantined_quantity, unit_cost,
+            lot_id, received_date, coalesce(arrived_date, received_date) AS "arrived_on!", recorded_at, expires_date,
+            remaining_quantity, quarantined_quantity, unit_cost,
             to_jsonb(l) AS "row!"
         FROM lots AS l
         WHERE pool_id = $1 AND lot_id = ANY($2)
@@ -119,6 +120,7 @@ pub(super) async fn look(
         .map(|lot| Lot {
             id: lot.lot_id,
             received_date: lot.received_date,
+            arrived_on: lot.arrived_on,
             recorded_at: lot.recorded_at,
             expires_date: lot.expires_date,
             remaining: lot.remaining_quantity,
@@ -133,7 +135,7 @@ pub(super) async fn look(
         shipped_date: seen.shipped_date,
         quantity,
     };
-    let allocated = fifo::allocate(&open, &[line], seen.order);
+    let allocated = fifo::allocate(&open, &[line], seen.order, chrono::NaiveDate::MAX);
     if allocated.allocations.is_empty() {
         return Ok(None);
     }

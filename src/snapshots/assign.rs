@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -87,7 +88,7 @@ pub(super) fn assign(day: Day, members: &[Member], locked: Locked) -> Assigned {
     for member in members {
         let Some(places) = places.remove(&member.sku) else { continue };
         let lots = shelves.remove(&member.sku).unwrap_or_default();
-        let mut shelf = Shelf { member: *member, moved: vec![0; lots.len()], lots };
+        let mut shelf = Shelf { date: day.date, member: *member, moved: vec![0; lots.len()], lots };
         let (of_day, before): (Vec<usize>, Vec<usize>) =
             places.into_iter().partition(|place| assigned.lines[*place].snapshot_date.is_none());
         assigned.settle(&mut shelf, &before, &short);
@@ -99,6 +100,8 @@ pub(super) fn assign(day: Day, members: &[Member], locked: Locked) -> Assigned {
 
 /// The lots of one SKU as they are taken from.
 struct Shelf {
+    /// The day that is being closed.
+    date: NaiveDate,
     member: Member,
     lots: Vec<LockedLot>,
     /// Movements so far, by place of the lot.
@@ -108,7 +111,7 @@ struct Shelf {
 impl Shelf {
     fn allocate(&self, lines: &[fifo::Line]) -> Allocated {
         let lots: Vec<fifo::Lot> = self.lots.iter().map(|lot| lot.lot).collect();
-        fifo::allocate(&lots, lines, self.member.order)
+        fifo::allocate(&lots, lines, self.member.order, self.date)
     }
 
     /// Takes units off a lot and gives the movement that says so.

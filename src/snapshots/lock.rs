@@ -212,8 +212,8 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
     let rows = sqlx::query!(
         r#"
         SELECT
-            l.lot_id, l.sku_id, l.received_date, l.recorded_at, l.expires_date, l.remaining_quantity,
-            l.quarantined_quantity, l.unit_cost
+            l.lot_id, l.sku_id, l.received_date, coalesce(l.arrived_date, l.received_date) AS "arrived_on!",
+            l.recorded_at, l.expires_date, l.remaining_quantity, l.quarantined_quantity, l.unit_cost
         FROM unnest($2::bigint[]) AS k (sku_id)
         CROSS JOIN LATERAL (
             SELECT lot_id
@@ -235,6 +235,7 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
         lot: fifo::Lot {
             id: row.lot_id,
             received_date: row.received_date,
+            arrived_on: row.arrived_on,
             recorded_at: row.recorded_at,
             expires_date: row.expires_date,
             remaining: row.remaining_quantity,

@@ -20,6 +20,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
+use crate::http::submit;
+use crate::ledger::lanes::LaneError;
+use crate::lots::expiry::ExpiryError;
 
 mod assign;
 mod chunk;
@@ -97,6 +100,9 @@ pub enum CloseError {
     /// A row is not as the rows around it say.
     #[error("{0}")]
     Inconsistent(String),
+    /// What is off sale could not be kept so; to be tried again.
+    #[error(transparent)]
+    OnSale(LaneError),
     /// The database refused or could not be reached; what is done stays done.
     #[error("the database failed: {0}")]
     Database(sqlx::Error),
@@ -105,6 +111,15 @@ pub enum CloseError {
 impl From<sqlx::Error> for CloseError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<ExpiryError> for CloseError {
+    fn from(error: ExpiryError) -> Self {
+        match error {
+            ExpiryError::Database(error) => Self::Database(error),
+            ExpiryError::Lane(error) => Self::OnSale(error),
+        }
     }
 }
 
@@ -139,6 +154,7 @@ impl From<CloseError> for Problem {
                 Self::listing(vec![ErrorItem::at("/date", Code::ValidationFailed, format!("is too early: {say}"))])
             }
             CloseError::Stopped => Self::new(Code::Unavailable, "This instance is shutting down; try again."),
+            CloseError::OnSale(error) => submit::problem_of(error, false),
             CloseError::Raced => Self::new(Code::Unavailable, "Somebody else is closing this day; try again."),
             CloseError::Inconsistent(detail) => {
                 tracing::error!(detail, "a day cannot be closed");

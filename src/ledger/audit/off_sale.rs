@@ -20,6 +20,7 @@ struct Row {
     lot_id: Uuid,
     sku_id: i64,
     received_date: NaiveDate,
+    arrived_on: NaiveDate,
     recorded_at: DateTime<Utc>,
     expires_date: Option<NaiveDate>,
     remaining_quantity: i64,
@@ -58,7 +59,7 @@ fn judge(lots: &[Row], pending: &[PendingUnits], first_open: Option<NaiveDate>, 
     let order = lots.first().map_or(DepletionOrder::Fifo, |lot| lot.order);
     let days = by_day(first_open, pending.iter());
     let as_depleted: Vec<fifo::Lot> = lots.iter().map(Row::as_depleted).collect();
-    let present = fifo::present(&as_depleted, days.values(), order);
+    let present = fifo::present(&as_depleted, &days, order);
     lots.iter()
         .zip(present)
         .filter(|(lot, _)| lot.status != "available" && (range.from..=range.to).contains(&lot.lot_id))
@@ -76,6 +77,7 @@ impl Row {
         fifo::Lot {
             id: self.lot_id,
             received_date: self.received_date,
+            arrived_on: self.arrived_on,
             recorded_at: self.recorded_at,
             expires_date: self.expires_date,
             remaining: self.remaining_quantity,
@@ -106,7 +108,8 @@ async fn find_lots(conn: &mut PgConnection, pool: PoolId, skus: &[i64]) -> sqlx:
         Row,
         r#"
         SELECT
-            l.lot_id, l.sku_id, l.received_date, l.recorded_at, l.expires_date, l.remaining_quantity,
+            l.lot_id, l.sku_id, l.received_date, coalesce(l.arrived_date, l.received_date) AS "arrived_on!",
+            l.recorded_at, l.expires_date, l.remaining_quantity,
             l.quarantined_quantity, l.status, c.depletion_order AS "order: DepletionOrder",
             coalesce(s.on_hand - s.quarantined, 0) AS "for_sale!"
         FROM lots AS l

@@ -466,6 +466,7 @@ pub(super) async fn find_lots_by_source_ref(
                 source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
                 client: ClientId(row.client_id),
                 recorded_at: row.recorded_at,
+                arrived_on: row.arrived_date.unwrap_or(row.received_date),
             })
         })
         .collect()

@@ -230,8 +230,10 @@ async fn load_goods(
     } else {
         Vec::new()
     };
+    // What lots lacked for a closed day is taken from them in their order.
+    let short = goods.shortages.keys().map(|sku| sku.0);
     let whole: BTreeSet<i64> =
-        if named.names_lots() { skus } else { expiring }.iter().copied().chain(off_sale).collect();
+        if named.names_lots() { skus } else { expiring }.iter().copied().chain(off_sale).chain(short).collect();
     let whole: Vec<i64> = whole.into_iter().collect();
     let depleted = goods.shipments.iter().flat_map(|shipment| &shipment.lines).flat_map(|line| &line.depletions);
     let names = LotNames {

@@ -10,13 +10,14 @@ use crate::ids::{ClientId, LotId, SkuId};
 use crate::ledger::command::{Receive, Return, ReturnLine};
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{
-    LineChange, ReturnLineRecord, ReturnRecord, ReturnedLot, ShipmentLineRecord, ShipmentLineRef,
+    LineChange, LotStatus, ReturnLineRecord, ReturnRecord, ReturnedLot, ShipmentLineRecord, ShipmentLineRef,
 };
 use crate::ledger::outcome::{ExceedsShipped, LotRecord, Outcome, Refusal, Returned, Rule, Violation};
 use crate::ledger::world::World;
 
 /// Why a returned lot is off sale.
 const INSPECTION: &str = "returned, to be inspected";
+const RECALLED: &str = "returned to a lot that is quarantined";
 
 pub(super) fn decide(world: &mut World<'_>, client: ClientId, back: &Return) -> Outcome {
     let known = world.recorded_return(&back.source, &back.source_ref).cloned();
@@ -207,13 +208,17 @@ fn take_back(world: &mut World<'_>, client: ClientId, back: &Return, line: &Retu
     let mut lots = Vec::new();
     for source in sources(world, line, share) {
         let Some(lot) = returned_lot(world, client, back, line, sku, &source) else { continue };
+        // What is recalled is recalled wherever it was meanwhile.
+        let of = source.lot.and_then(|(lot, _)| world.lot(lot.uuid));
+        let recalled = of.is_some_and(|of| of.status == LotStatus::Quarantined).then_some(RECALLED);
+        let quarantine = line.quarantine.then_some(INSPECTION).or(recalled);
         lots.push(ReturnedLot {
             lot: lot.id,
             source_lot: lot.source_lot,
             shipped: source.shipped.clone(),
             quantity: lot.remaining,
         });
-        receive::put_on_shelf(world, client, lot, EntryKind::Return, line.quarantine.then_some(INSPECTION));
+        receive::put_on_shelf(world, client, lot, EntryKind::Return, quarantine);
         if let Some(shipped) = &source.shipped {
             world.change_line(shipped, LineChange { returned: source.units, ..LineChange::default() });
         }

@@ -52,7 +52,7 @@ pub(super) fn decide(world: &mut World<'_>, client: ClientId, void: &VoidShipmen
     for sku in skus {
         // What belongs to a lot that is off sale is off sale, and settles nothing.
         world.keep_off_sale(client, sku, BACK);
-        world.settle(client, sku, None);
+        world.settle(client, sku);
     }
     let recorded = !lines.is_empty();
     match world.shipment(void.id.uuid).cloned() {

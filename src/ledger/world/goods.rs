@@ -209,11 +209,11 @@ impl World<'_> {
     }
 
     /// Units of each lot of `sku` that are on the shelf and for sale: what it has left, less what is quarantined of
-    /// it, less what shipped and will be taken from it when the day is closed.
+    /// it, less what shipped and will be taken from it when a day is closed.
     pub(in crate::ledger) fn present(&self, sku: SkuId) -> HashMap<Uuid, i64> {
         let lots: Vec<fifo::Lot> = self.lots_of(sku).map(fifo_lot).collect();
         let days = by_day(self.first_open_of(sku), self.goods.pending.get(&sku).into_iter().flatten());
-        let present = fifo::present(&lots, days.values(), self.depletion_order(sku));
+        let present = fifo::present(&lots, &days, self.depletion_order(sku));
         lots.iter().zip(present).map(|(lot, units)| (lot.id, units - lot.quarantined)).collect()
     }
 
@@ -253,8 +253,8 @@ impl World<'_> {
     }
 
     /// Units that came onto the shelf cover what had left without being there, oldest first; what lots lacked for a
-    /// closed day is then taken from `lot`.
-    pub(in crate::ledger) fn settle(&mut self, client: ClientId, sku: SkuId, lot: Option<Uuid>) {
+    /// closed day is then taken from them.
+    pub(in crate::ledger) fn settle(&mut self, client: ClientId, sku: SkuId) {
         let mut open = self.goods.discrepancies.remove(&sku).unwrap_or_default();
         for discrepancy in &mut open {
             let balance = self.balance(sku);
@@ -280,65 +280,76 @@ impl World<'_> {
             let today = self.today();
             let short = self.goods.shortages.get_mut(&sku);
             match short.into_iter().flatten().find(|shortage| shortage.line == discrepancy.line) {
-                Some(shortage) => shortage.covered_undepleted += units,
-                None => self.goods.pending.entry(sku).or_default().push(PendingUnits {
-                    lot: None,
-                    shipped_date: today,
-                    quantity: units,
-                }),
+                Some(shortage) => {
+                    shortage.covered_undepleted += units;
+                    let pending = shortage.pending(units);
+                    self.add_pending(sku, pending);
+                }
+                None => self.add_pending(sku, PendingUnits { lot: None, shipped_date: today, quantity: units }),
             }
         }
         open.retain(|discrepancy| discrepancy.open > 0);
         self.goods.discrepancies.insert(sku, open);
-        if let Some(lot) = lot {
-            self.settle_shortages(client, sku, lot);
-        }
+        self.settle_shortages(client, sku);
         self.keep_off_sale(client, sku, LOT_OFF_SALE);
     }
 
-    fn settle_shortages(&mut self, client: ClientId, sku: SkuId, lot: Uuid) {
+    /// What lots lacked for closed days is taken from those that are there now, in the order in which lots are taken.
+    pub(in crate::ledger) fn settle_shortages(&mut self, client: ClientId, sku: SkuId) {
         let mut open = self.goods.shortages.remove(&sku).unwrap_or_default();
-        let today = self.booked_today();
+        if open.is_empty() {
+            return;
+        }
+        let order = self.depletion_order(sku);
+        let mut lots: Vec<fifo::Lot> =
+            self.lots_of(sku).filter(|lot| lot.status == LotStatus::Available).map(fifo_lot).collect();
+        lots.sort_unstable_by(|a, b| fifo::compare(order, a, b));
         for shortage in &mut open {
-            let Some(from) = self.lot(lot).filter(|lot| lot.status == LotStatus::Available) else { break };
-            let unit_cost = from.received.unit_cost;
-            let units = shortage.open.min(shortage.covered_undepleted).min(from.remaining - from.quarantined);
-            if units <= 0 {
-                continue;
+            for lot in &mut lots {
+                let units = shortage.open.min(shortage.covered_undepleted).min(lot.remaining - lot.quarantined);
+                if units > 0 {
+                    lot.remaining -= units;
+                    self.settle_shortage(client, sku, shortage, lot.id, units);
+                }
             }
-            shortage.open -= units;
-            shortage.covered_undepleted -= units;
-            shortage.newest_depletion += 1;
-            self.move_lot(LotMove {
-                lot,
-                kind: LotMoveKind::ShortageSettlement,
-                source_ref: Some(shortage.line.to_string()),
-                quantity: -units,
-                quarantined: 0,
-                status: None,
-                revalued: None,
-                value: None,
-                reason: None,
-                shipment: Some(shortage.line.shipment),
-                business_date: today,
-                client,
-            });
-            self.goods.changes.depletions.push(NewDepletion {
-                line: shortage.line.clone(),
-                n: shortage.newest_depletion,
-                kind: "settlement",
-                sku,
-                lot,
-                quantity: units,
-                unit_cost,
-                cost_date: today,
-            });
-            self.change_line(&shortage.line, LineChange { depleted: units, ..LineChange::default() });
-            let closing = Closing { settled: units, voided: 0 };
-            self.goods.changes.closed_shortages.push((shortage.line.clone(), closing));
         }
         open.retain(|shortage| shortage.open > 0);
         self.goods.shortages.insert(sku, open);
+    }
+
+    fn settle_shortage(&mut self, client: ClientId, sku: SkuId, shortage: &mut OpenShortage, lot: Uuid, units: i64) {
+        let Some(unit_cost) = self.lot(lot).map(|lot| lot.received.unit_cost) else { return };
+        let today = self.booked_today();
+        shortage.open -= units;
+        shortage.covered_undepleted -= units;
+        shortage.newest_depletion += 1;
+        self.take_pending(sku, shortage.pending(-units));
+        self.move_lot(LotMove {
+            lot,
+            kind: LotMoveKind::ShortageSettlement,
+            source_ref: Some(shortage.line.to_string()),
+            quantity: -units,
+            quarantined: 0,
+            status: None,
+            revalued: None,
+            value: None,
+            reason: None,
+            shipment: Some(shortage.line.shipment),
+            business_date: today,
+            client,
+        });
+        self.goods.changes.depletions.push(NewDepletion {
+            line: shortage.line.clone(),
+            n: shortage.newest_depletion,
+            kind: "settlement",
+            sku,
+            lot,
+            quantity: units,
+            unit_cost,
+            cost_date: today,
+        });
+        self.change_line(&shortage.line, LineChange { depleted: units, ..LineChange::default() });
+        self.goods.changes.closed_shortages.push((shortage.line.clone(), Closing { settled: units, voided: 0 }));
     }
 
     /// Voids what is open of a line; its units never left.
@@ -367,10 +378,15 @@ impl World<'_> {
         let units = line.covered - line.depleted;
         if units > 0 {
             let (lot, shipped_date) = (line.lot, line.shipped_date);
-            self.add_pending(line.sku, PendingUnits { lot, shipped_date, quantity: -units });
-            let pending = self.goods.pending.remove(&line.sku).unwrap_or_default();
-            self.goods.pending.insert(line.sku, sum_pending(pending));
+            self.take_pending(line.sku, PendingUnits { lot, shipped_date, quantity: -units });
         }
+    }
+
+    /// Units, negative, that are pending no more.
+    fn take_pending(&mut self, sku: SkuId, units: PendingUnits) {
+        let mut pending = self.goods.pending.remove(&sku).unwrap_or_default();
+        pending.push(units);
+        self.goods.pending.insert(sku, sum_pending(pending));
     }
 
     /// Adds a line to a shipment, in memory and in what is to be written.
@@ -411,6 +427,7 @@ fn fifo_lot(lot: &LotRecord) -> fifo::Lot {
     fifo::Lot {
         id: lot.id.uuid,
         received_date: lot.received.received_date,
+        arrived_on: lot.arrived_on,
         recorded_at: lot.recorded_at,
         expires_date: lot.received.expires_date,
         remaining: lot.remaining,
@@ -418,7 +435,7 @@ fn fifo_lot(lot: &LotRecord) -> fifo::Lot {
     }
 }
 
-/// What is pending, by the day whose close takes it: its own, or the first one that is open.
+/// What is pending, by the day whose close takes or settles it: its own, or the first one that is open.
 pub(in crate::ledger) fn by_day<'p>(
     first_open: Option<NaiveDate>,
     pending: impl Iterator<Item = &'p PendingUnits>,

@@ -93,8 +93,8 @@ pub struct Changes {
     pub changed: Vec<Reservation>,
     /// Due lines of reservations that were not loaded; only their line row is closed here.
     pub expired_lines: Vec<DueLine>,
-    /// New lots, and the day each is booked on.
-    pub lots: Vec<(LotRecord, NaiveDate)>,
+    /// New lots.
+    pub lots: Vec<LotRecord>,
     /// What happens to lots, shipments and returns.
     pub goods: GoodsChanges,
     /// Orders taken elsewhere, as they are now.
@@ -411,10 +411,7 @@ impl<'a> World<'a> {
         if lot.status == LotStatus::Available {
             self.expects_expiry(lot.sku, lot.received.expires_date);
         }
-        // Only a receipt is entered for an earlier day; what arrives otherwise arrives now, whatever date it carries.
-        let booked_on =
-            if lot.origin == "receipt" { self.booked_on(lot.received.received_date) } else { self.booked_today() };
-        self.changes.lots.push((lot, booked_on));
+        self.changes.lots.push(lot);
     }
 
     pub(super) fn record_opening(&mut self, sku: SkuId) {

@@ -1,7 +1,5 @@
 //! Properties of every allocation, and a worked example checked by hand.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -15,6 +13,9 @@ fn at(number: u32) -> DateTime<Utc> {
     day(number).and_hms_opt(12, 0, 0).unwrap().and_utc()
 }
 
+/// Every lot is there, but where a test is about those that are not.
+const TODAY: NaiveDate = NaiveDate::MAX;
+
 fn uuid(number: usize) -> Uuid {
     Uuid::from_u128(number as u128)
 }
@@ -23,6 +24,7 @@ fn lot(number: usize, received: u32, remaining: i64) -> Lot {
     Lot {
         id: uuid(number),
         received_date: day(received),
+        arrived_on: day(0),
         recorded_at: at(received),
         expires_date: None,
         remaining,
@@ -46,25 +48,26 @@ type ById = (Vec<(Uuid, Uuid, i64)>, Vec<(Uuid, i64)>);
 
 /// What was taken, told by ids and not by places.
 fn by_id(lots: &[Lot], lines: &[Line], order: DepletionOrder) -> ById {
-    let Allocated { allocations, shortages } = allocate(lots, lines, order);
+    let Allocated { allocations, shortages } = allocate(lots, lines, order, TODAY);
     let taken = allocations.iter().map(|taken| (lines[taken.line].shipment, lots[taken.lot].id, taken.quantity));
     (taken.collect(), shortages.iter().map(|short| (lines[short.line].shipment, short.quantity)).collect())
 }
 
+/// Number; received, recorded, arrived, expires, remaining, quarantined.
+type Given = (usize, (u32, u32, u32, Option<u32>, i64, i64));
+
 fn some_lots() -> impl Strategy<Value = Vec<Lot>> {
     let expiry = prop::option::weighted(0.3, 0..14_u32);
-    let one = (0..6_u32, 0..3_u32, expiry, 0..20_i64, 0..8_i64);
+    let one = (0..6_u32, 0..3_u32, 0..3_u32, expiry, 0..20_i64, 0..8_i64);
     prop::collection::vec(one, 0..8).prop_map(|lots| {
         let lots = lots.into_iter().enumerate();
-        let lot =
-            |(number, (received, recorded, expires, remaining, quarantined)): (usize, (_, _, Option<u32>, _, i64))| {
-                Lot {
-                    recorded_at: at(recorded),
-                    expires_date: expires.map(day),
-                    quarantined: quarantined.min(remaining),
-                    ..lot(number, received, remaining)
-                }
-            };
+        let lot = |(number, (received, recorded, arrived, expires, remaining, quarantined)): Given| Lot {
+            recorded_at: at(recorded),
+            arrived_on: day(arrived),
+            expires_date: expires.map(day),
+            quarantined: quarantined.min(remaining),
+            ..lot(number, received, remaining)
+        };
         lots.map(lot).collect()
     })
 }
@@ -88,7 +91,7 @@ proptest! {
     fn every_unit_is_taken_from_a_lot_or_is_short_and_no_lot_gives_more_than_it_may(
         lots in some_lots(), lines in some_lines(), order in some_order(),
     ) {
-        let Allocated { allocations, shortages } = allocate(&lots, &lines, order);
+        let Allocated { allocations, shortages } = allocate(&lots, &lines, order, TODAY);
         let mut of_line = vec![0; lines.len()];
         let mut of_lot = vec![0; lots.len()];
         for taken in &allocations {
@@ -107,7 +110,7 @@ proptest! {
             prop_assert!(*units <= lot.remaining - lot.quarantined);
         }
         let there: Vec<i64> = lots.iter().zip(&of_lot).map(|(lot, units)| lot.remaining - units).collect();
-        prop_assert_eq!(present(&lots, [&lines], order), there);
+        prop_assert_eq!(present(&lots, &BTreeMap::from([(day(9), lines)]), order), there);
         let mut pairs: Vec<_> = allocations.iter().map(|taken| (taken.line, taken.lot)).collect();
         pairs.sort_unstable();
         pairs.dedup();
@@ -119,11 +122,11 @@ proptest! {
     fn a_lot_never_gives_less_because_more_ships_or_because_what_is_there_of_one_is_gone(
         lots in some_lots(), today in some_lines(), tomorrow in some_lines(), more in some_lines(), order in some_order(),
     ) {
-        let days = [today, tomorrow];
+        let days = BTreeMap::from([(day(0), today), (day(1), tomorrow)]);
         let before = present(&lots, &days, order);
-        for day in [0, 1] {
+        for number in [0, 1] {
             let mut days = days.clone();
-            days[day].extend(more.clone());
+            days.get_mut(&day(number)).unwrap().extend(more.clone());
             for (after, before) in present(&lots, &days, order).iter().zip(&before) {
                 prop_assert!(after <= before);
             }
@@ -140,11 +143,37 @@ proptest! {
         }
     }
 
+    /// Lots that come later are as good as not there.
+    #[test]
+    fn nothing_is_taken_from_what_had_not_arrived(
+        lots in some_lots(), lines in some_lines(), order in some_order(), closing in 0..3_u32,
+    ) {
+        let there: Vec<Lot> = lots.iter().filter(|lot| lot.arrived_on <= day(closing)).copied().collect();
+        let Allocated { allocations, shortages } = allocate(&lots, &lines, order, day(closing));
+        let taken: Vec<_> = allocations.iter().map(|taken| (taken.line, lots[taken.lot].id, taken.quantity)).collect();
+        let alone = allocate(&there, &lines, order, TODAY);
+        let without: Vec<_> = alone.allocations.iter().map(|own| (own.line, there[own.lot].id, own.quantity)).collect();
+        prop_assert_eq!((taken, shortages), (without, alone.shortages));
+    }
+
+    /// What is short of a day comes off what arrives later: no unit is there twice.
+    #[test]
+    fn what_is_there_is_what_remains_less_all_that_shipped_and_can_be_had(
+        lots in some_lots(), first in some_lines(), second in some_lines(), order in some_order(),
+    ) {
+        let lots: Vec<Lot> = lots.into_iter().map(|lot| Lot { expires_date: None, ..lot }).collect();
+        let shipped: i64 = first.iter().chain(&second).map(|line| line.quantity).sum();
+        let free: i64 = lots.iter().map(|lot| lot.remaining - lot.quarantined).sum();
+        let remaining: i64 = lots.iter().map(|lot| lot.remaining).sum();
+        let there = present(&lots, &BTreeMap::from([(day(0), first), (day(1), second)]), order);
+        prop_assert_eq!(there.iter().sum::<i64>(), remaining - shipped.min(free));
+    }
+
     #[test]
     fn no_line_passes_by_an_older_lot_that_it_could_have_had(
         lots in some_lots(), lines in some_lines(), order in some_order(),
     ) {
-        let Allocated { allocations, shortages } = allocate(&lots, &lines, order);
+        let Allocated { allocations, shortages } = allocate(&lots, &lines, order, TODAY);
         let mut left: Vec<i64> = lots.iter().map(|lot| lot.remaining - lot.quarantined).collect();
         let names = |taken: &Allocation| lines[taken.line].lot == Some(lots[taken.lot].id);
         for taken in allocations.iter().filter(|taken| names(taken)) {
@@ -214,7 +243,7 @@ fn a_textbook_schedule_of_perpetual_fifo_comes_out_to_the_cent() {
     let cost = |lot: usize| Decimal::from(bought[lot].2);
     let mut sell = |known: usize, date: u32, units: i64| {
         let Allocated { allocations, shortages } =
-            allocate(&lots[..known], &[line(1, date, units)], DepletionOrder::Fifo);
+            allocate(&lots[..known], &[line(1, date, units)], DepletionOrder::Fifo, TODAY);
         assert_eq!(shortages, []);
         for taken in &allocations {
             lots[taken.lot].remaining -= taken.quantity;

@@ -36,7 +36,7 @@ const LINE_AGAIN: &str = "
 const NO_INDEX: &str = "DROP INDEX lot_transactions_one_depletion_per_day;";
 /// The index again, but for the row that cannot be undone: as the runbook says.
 const INDEX_BUT_FOR: &str = "CREATE UNIQUE INDEX lot_transactions_one_depletion_per_day
-    ON lot_transactions (pool_id, lot_id, source_ref_id)
+    ON lot_transactions (pool_id, source_ref_id, lot_id)
     WHERE row_source = 'snapshot_depletion'
         AND NOT (pool_id = 1 AND lot_id = '00000000-0000-7000-8000-000000000021' AND seq = 4)";
 

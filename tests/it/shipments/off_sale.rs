@@ -57,6 +57,27 @@ async fn units_of_a_quarantined_lot_that_had_not_left_after_all_are_not_for_sale
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_to_a_recalled_lot_is_not_for_sale_whatever_was_said_of_it() {
+    let app = TestApp::start().await;
+    let id = lot(&app, "TEA", 10, json!({})).await.id();
+    app.client.post("/shipments", &shipment("f1", &[("TEA", 4)], json!({"order_ref": "O-1"}))).await.expect(201);
+    app.advance(86_400);
+    close_days(&app).await;
+    let back = async |name: &str| {
+        let line = json!({"sku": "TEA", "quantity": 1, "disposition": "restock"});
+        let body = json!({"source": "desk", "source_ref": name, "order_ref": "O-1", "lines": [line]});
+        let returned = app.client.post("/returns", &body).await.expect(201);
+        let lot = returned.at("/lines/0/lots/0/lot_id").as_str().unwrap().to_owned();
+        app.client.get(&format!("/lots/{lot}")).await.at("/status")
+    };
+    assert_eq!(back("r1").await, "available");
+    act(&app, &id, "quarantine").await;
+    assert_eq!(back("r2").await, "quarantined");
+    assert_eq!(numbers(&app, "TEA").await, [8, 7, 0, 1]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quarantined_lot_that_a_voided_shipment_had_named_is_whole_again_and_not_for_sale() {
     let app = TestApp::start().await;
     let id = lot(&app, "TEA", 10, json!({"lot_code": "BAD"})).await.id();

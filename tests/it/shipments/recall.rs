@@ -95,17 +95,38 @@ async fn a_lot_tells_where_its_units_went_before_the_day_is_closed_and_after() {
     let went = async |path: &str| {
         let page = app.client.get(&format!("/lots/{id}/shipments{path}")).await.expect(200);
         let row = |row: &Value| {
-            (row["shipment_id"].as_str().unwrap().to_owned(), row["quantity"].as_i64().unwrap(), row["pending"] == true)
+            let is = |what: &str| row[what].as_bool().unwrap();
+            let told = match (is("pending"), is("named")) {
+                (true, true) => "pending",
+                (false, false) => "gone",
+                (false, true) => "named",
+                other => panic!("{other:?}"),
+            };
+            (row["shipment_id"].as_str().unwrap().to_owned(), row["quantity"].as_i64().unwrap(), told)
         };
         let rows: Vec<_> = page.at("/data").as_array().unwrap().iter().map(row).collect();
         (rows, page.at("/next_cursor").as_str().map(str::to_owned))
     };
-    assert_eq!(went("").await.0, [(kept.clone(), 4, true), (last.clone(), 2, true)]);
+    assert_eq!(went("").await.0, [(kept.clone(), 4, "pending"), (last.clone(), 2, "pending")]);
     let (first, cursor) = went("?limit=1").await;
-    assert_eq!(first, [(kept.clone(), 4, true)]);
-    assert_eq!(went(&format!("?limit=1&cursor={}", cursor.unwrap())).await.0, [(last.clone(), 2, true)]);
+    assert_eq!(first, [(kept.clone(), 4, "pending")]);
+    assert_eq!(went(&format!("?limit=1&cursor={}", cursor.unwrap())).await.0, [(last.clone(), 2, "pending")]);
     let today = app.clock.local_now().date_naive().to_string();
     app.client.post("/snapshots", &json!({"date": today, "close_early": true})).await.expect(201);
-    assert_eq!(went("").await.0, [(kept, 4, false), (last, 2, false)]);
+    assert_eq!(went("").await.0, [(kept.clone(), 4, "gone"), (last.clone(), 2, "gone")]);
+
+    // Of a code of which the books have nothing left: the warehouse has it in its hands all the same.
+    let write_off = json!({"quantity": 4, "reason": "lost"});
+    app.client.post(&format!("/lots/{id}/write-off"), &write_off).await.expect(200);
+    let named = app.client.post("/shipments", &named("f5", 3, "ONE")).await.expect(201);
+    assert_eq!(named.at("/lines/0/lot_id"), Value::Null);
+    let before = [(kept.clone(), 4, "gone"), (last.clone(), 2, "gone"), (named.id(), 3, "pending")];
+    assert_eq!(went("").await.0, before);
+    app.advance(24 * 3600);
+    let today = app.clock.local_now().date_naive().to_string();
+    app.client.post("/snapshots", &json!({"date": today, "close_early": true})).await.expect(201);
+    assert_eq!(went("").await.0, [(kept, 4, "gone"), (last, 2, "gone"), (named.id(), 3, "named")]);
+    app.client.post(&format!("/shipments/{}/void", named.id()), &json!({"reason": "label"})).await.expect(200);
+    assert_eq!(went("").await.0.len(), 2);
     app.finish().await;
 }

@@ -9,6 +9,7 @@ use crate::support::goods::Goods;
 use crate::support::{Answer, TestApp};
 
 mod identity;
+mod late;
 
 /// A shop with one SKU in the default pool.
 struct Shop {

@@ -154,6 +154,7 @@ pub(in crate::ledger::batch) async fn lock_lots(
                 source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
                 client: ClientId(row.client_id),
                 recorded_at: row.recorded_at,
+                arrived_on: row.arrived_date.unwrap_or(row.received_date),
             })
         })
         .collect()

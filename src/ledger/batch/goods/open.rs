@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ShipmentLineRef};
 
-/// What left the shelves of these SKUs and no lot yet: closed days excepted, whose shortages stand for themselves.
+/// What left the shelves of these SKUs and no lot yet: of days that are open, and what was short of days that are closed.
 pub(in crate::ledger) async fn find_pending(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -16,7 +16,7 @@ pub(in crate::ledger) async fn find_pending(
 ) -> sqlx::Result<HashMap<SkuId, Vec<PendingUnits>>> {
     let rows = sqlx::query!(
         r#"
-        SELECT u.sku_id AS "sku_id!", l.lot_id, l.shipped_date, l.units AS "units!"
+        SELECT u.sku_id AS "sku_id!", l.lot_id, l.shipped_date AS "shipped_date!", l.units AS "units!"
         FROM unnest($2::bigint[]) AS u (sku_id)
         CROSS JOIN LATERAL (
             SELECT lot_id, shipped_date, sum(covered_quantity - depleted_quantity)::bigint AS units
@@ -24,6 +24,22 @@ pub(in crate::ledger) async fn find_pending(
             WHERE pool_id = $1 AND sku_id = u.sku_id AND snapshot_date IS NULL AND voided_at IS NULL AND tracked
             GROUP BY lot_id, shipped_date
             ORDER BY shipped_date, lot_id
+        ) AS l
+        WHERE l.units > 0
+        UNION ALL
+        SELECT u.sku_id, l.lot_id, l.shipped_date, l.units
+        FROM unnest($2::bigint[]) AS u (sku_id)
+        CROSS JOIN LATERAL (
+            SELECT shipment_id, line_ref, quantity - settled_quantity - voided_quantity AS open
+            FROM lot_shortages
+            WHERE pool_id = $1 AND sku_id = u.sku_id AND settled_quantity + voided_quantity < quantity
+            OFFSET 0
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT lot_id, shipped_date, least(s.open, covered_quantity - depleted_quantity) AS units
+            FROM shipment_lines
+            WHERE pool_id = $1 AND shipment_id = s.shipment_id AND line_ref = s.line_ref
+            LIMIT 1
         ) AS l
         WHERE l.units > 0
         "#,
@@ -99,7 +115,7 @@ pub(in crate::ledger::batch) async fn lock_shortages(
         let locked = sqlx::query!(
             r#"
             SELECT
-                l.covered_quantity - l.depleted_quantity AS "covered_undepleted!",
+                l.covered_quantity - l.depleted_quantity AS "covered_undepleted!", l.lot_id, l.shipped_date,
                 s.quantity - s.settled_quantity - s.voided_quantity AS "open!",
                 (
                     SELECT coalesce(max(n), 0::smallint)
@@ -123,6 +139,8 @@ pub(in crate::ledger::batch) async fn lock_shortages(
             open: locked.open,
             covered_undepleted: locked.covered_undepleted,
             newest_depletion: locked.newest,
+            lot: locked.lot_id,
+            shipped_date: locked.shipped_date,
         };
         if shortage.open > 0 {
             found.entry(SkuId(row.sku_id)).or_default().push((row.opened_date, shortage));
