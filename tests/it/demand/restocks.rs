@@ -155,3 +155,32 @@ async fn a_parcel_of_which_units_came_back_did_leave_and_what_is_sent_instead_is
     assert_eq!(of(&shop, "default", "TEA").await, (4, 0, 0));
     shop.app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_had_left_in_the_parcel_that_was_there_when_it_was_refunded() {
+    let shop = open().await;
+    let life = order(1, &[(1, "TEA", 4)]).sent(10, &[(1, 2)]).refunded(20, 1, 1, "RETURN").sent(11, &[(1, 2)]);
+    shop.tell(&life).await;
+    let returned = async || -> Vec<(String, i64)> {
+        let sql = "SELECT source_ref, returned_quantity FROM shipments JOIN shipment_lines USING (pool_id, shipment_id)
+            ORDER BY source_ref";
+        sqlx::query_as(sql).fetch_all(&shop.owner).await.unwrap()
+    };
+    let of = |first, second| [("10".to_owned(), first), ("11".to_owned(), second)];
+    assert_eq!(returned().await, of(1, 0));
+
+    // Somebody has brought back the other one of it by hand: what is refunded now is one of the second parcel's.
+    let sql = "SELECT shipment_id FROM shipments WHERE source_ref = '10'";
+    let uuid: uuid::Uuid = sqlx::query_scalar(sql).fetch_one(&shop.owner).await.unwrap();
+    let first = holdfast::ids::ShipmentId { pool: holdfast::ids::PoolId(1), uuid }.to_string();
+    let line = json!({"sku": "TEA", "quantity": 1, "shipment_id": first, "shipment_line_ref": "101"});
+    let body = json!({"source": "desk", "source_ref": "r1", "lines": [line]});
+    shop.app.client.post("/returns", &body).await.expect(201);
+    assert_eq!(returned().await, of(2, 0));
+    let mut late = life.refunded(21, 1, 1, "RETURN");
+    late.refunds.last_mut().unwrap().created_at = life.refunds[0].created_at;
+    shop.tell(&late).await;
+    assert_eq!(returned().await, of(2, 1));
+    assert_eq!(shop.findings(1).await, [""; 0]);
+    shop.app.finish().await;
+}

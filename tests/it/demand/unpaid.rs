@@ -102,3 +102,58 @@ async fn what_is_held_follows_the_order_and_for_no_longer() {
     assert_eq!(shop.balance("CUP").await, (10, 0, 0, 0));
     shop.app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_held_or_was_given_back_is_held_when_it_is_wanted_again() {
+    let shop = open().await;
+    shop.app.hold("TEA", 10).await.expect(201);
+    let made = pending(order(1, &[(1, "TEA", 2)]));
+    shop.tell(&made).await;
+    assert_eq!(shop.findings(1).await, ["unpaid_order_not_held"]);
+    shop.app.stock("TEA", 5).await;
+    let more = made.edited(1, 3);
+    shop.tell(&more).await;
+    assert_eq!((shop.balance("TEA").await, shop.findings(1).await.len()), ((15, 0, 13, 0), 0));
+    let expires = async || -> chrono::DateTime<chrono::Utc> {
+        let sql = "SELECT max(expires_at) FROM reservations WHERE client_reference = 'shopify:1'";
+        sqlx::query_scalar(sql).fetch_one(&shop.owner).await.unwrap()
+    };
+    let first = expires().await;
+    shop.app.advance(60);
+    let none = more.edited(1, 0);
+    shop.tell(&none).await;
+    assert_eq!(shop.balance("TEA").await, (15, 0, 10, 0));
+    let again = none.edited(1, 1);
+    shop.tell(&again).await;
+    assert_eq!(shop.balance("TEA").await, (15, 0, 11, 0));
+    assert!(expires().await <= first, "for no longer than the first time");
+    // Given back, its time over, and wanted once more: not any more.
+    let none = again.edited(1, 0);
+    shop.tell(&none).await;
+    shop.app.advance(100 * 3600);
+    shop.tell(&none.edited(1, 1)).await;
+    shop.app.sweep().await;
+    assert_eq!(shop.balance("TEA").await, (15, 0, 0, 0));
+    shop.app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_in_one_pool_is_given_back_where_the_checkout_has_it_in_another() {
+    let shop = open().await;
+    shop.app.pool("eu").await;
+    for (sku, pays) in [("TEA", false), ("CUP", true)] {
+        let id = if pays { 2 } else { 1 };
+        shop.app.stock_in("eu", sku, 10).await;
+        let early = pending(order(id, &[(1, sku, 2)]));
+        shop.tell(&early).await;
+        assert_eq!(shop.balance(sku).await, (20, 0, 2, 0));
+        let mut own = cart(&[(sku, 2)]);
+        own["pool"] = json!("eu");
+        let held = shop.app.client.post("/reservations", &own).await.expect(201).id();
+        commit(&shop, &held, &format!("#{id}")).await;
+        assert_eq!(shop.balance(sku).await, (20, 0, 2, 2));
+        shop.tell(&if pays { paid(&early) } else { early.later() }).await;
+        assert_eq!(shop.balance(sku).await, (20, 0, 0, 2), "claimed once, where the checkout has it");
+    }
+    shop.app.finish().await;
+}
