@@ -120,8 +120,6 @@ pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &Ope
     if !due {
         return Outcome::Refused(Refusal::OpeningCountNotDue(sku));
     }
-    // What has left and waits for the next close has left the lots that are written off, not what is counted.
-    world.settle_shortages(client, sku);
     write_off_all(world, client, sku);
     world.record_opening(sku);
     let counted = count.lot.as_ref().map_or(0, |lot| lot.quantity);

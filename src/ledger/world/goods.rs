@@ -295,7 +295,7 @@ impl World<'_> {
     }
 
     /// What lots lacked for closed days is taken from those that are there now, in the order in which lots are taken.
-    pub(in crate::ledger) fn settle_shortages(&mut self, client: ClientId, sku: SkuId) {
+    fn settle_shortages(&mut self, client: ClientId, sku: SkuId) {
         let mut open = self.goods.shortages.remove(&sku).unwrap_or_default();
         if open.is_empty() {
             return;
