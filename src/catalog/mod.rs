@@ -15,6 +15,7 @@ use crate::ids::{ClassId, PoolId, SkuId};
 pub mod cache;
 pub mod change;
 pub mod classes;
+pub mod days;
 pub mod policy;
 pub mod pools;
 pub mod recipes;

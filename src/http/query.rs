@@ -2,7 +2,9 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::{Datelike as _, NaiveDate};
+use chrono::NaiveDate;
+
+use crate::catalog::days::read_date;
 
 use crate::http::problem::{ErrorItem, Problem};
 
@@ -93,27 +95,9 @@ impl Query {
     }
 }
 
-/// Reads YYYY-MM-DD, in full: a date of the years 0001 to 9999, which ISO 8601 writes without an agreement and the
-/// database can keep.
-#[must_use]
-pub fn read_date(text: &str) -> Option<NaiveDate> {
-    let date = text.parse::<NaiveDate>().ok()?;
-    ((1..=9999).contains(&date.year()) && date.to_string() == text).then_some(date)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_date_is_written_in_full_and_of_the_years_that_are_kept() {
-        for good in ["0001-01-01", "2026-11-24", "9999-12-31"] {
-            assert_eq!(read_date(good).map(|date| date.to_string()).as_deref(), Some(good));
-        }
-        for bad in ["", "x", "2026-1-5", "2026-02-30", "+99999-01-01", "-9999-01-01", "0000-01-01", "20261124"] {
-            assert_eq!(read_date(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn unknown_repeated_and_malformed_parameters_are_listed_together() {

@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::catalog::Pool;
+use crate::catalog::days::read_date;
 
 pub mod by_hand;
 pub mod intervals;
@@ -53,9 +54,10 @@ pub mod state;
 pub mod view;
 pub mod worker;
 
+pub use crate::catalog::days::Window;
 pub use intervals::{Intervals, start};
 pub use registry::Registry;
-pub use schedule::{Schedule, Window};
+pub use schedule::Schedule;
 pub use state::Retry;
 
 /// What an attempt does. It may be called again for the same slot, and must then do the rest and nothing twice.
@@ -160,7 +162,7 @@ impl Slot {
     /// # Errors
     /// If its job is not a daily one.
     pub fn day(&self) -> Result<Day, JobError> {
-        match (&self.pool, schedule::read_date(&self.key)) {
+        match (&self.pool, read_date(&self.key)) {
             (Some(pool), Some(date)) => Ok(Day { pool: Arc::clone(pool), date, window: self.window }),
             _ => Err(JobError::Refused(format!("slot {} is not the day of a pool", self.key))),
         }

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::schedule::{Last, Planned, Window};
+use super::schedule::{Last, Planned};
 use super::state::{Settled, Status};
+use crate::catalog::days::Window;
 
 /// Which slot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Days, SecondsFormat, TimeDelta, Utc};
 
 use super::state::Status;
-use crate::catalog::zones::{Zones, end_of, midnight};
+use crate::catalog::days::{Window, read_date, window_of};
+use crate::catalog::zones::Zones;
 
 #[cfg(test)]
 mod tests;
@@ -20,15 +21,6 @@ pub enum Schedule {
         /// How long after midnight.
         after_midnight: Duration,
     },
-}
-
-/// What a slot covers: from an instant, included, to an instant, excluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Its first instant.
-    pub starts_at: DateTime<Utc>,
-    /// The first instant after it.
-    pub ends_at: DateTime<Utc>,
 }
 
 /// A slot that the schedule owes.
@@ -175,17 +167,10 @@ fn next_day(after_midnight: Duration, zones: &Zones, since: DateTime<Utc>, last:
     let first = zones.date_at(since);
     let follows =
         last.and_then(|last| Some((read_date(&last.key)?.checked_add_days(Days::new(1))?, last.window.ends_at)));
-    let (date, starts_at) = follows.unwrap_or_else(|| (first, midnight(zones.on(first), first)));
-    // A pool that moves across the date line has an empty day rather than one that ends before it starts.
-    let ends_at = end_of(zones.on(date), date).max(starts_at);
-    let due_at = ends_at + TimeDelta::from_std(after_midnight).unwrap_or_default();
-    Planned { key: date.to_string(), window: Window { starts_at, ends_at }, due_at }
-}
-
-/// The date that a daily slot is named after.
-#[must_use]
-pub fn read_date(key: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(key, "%Y-%m-%d").ok().filter(|date| date.to_string() == key)
+    let (date, previous_ended_at) = follows.map_or((first, None), |(date, ended_at)| (date, Some(ended_at)));
+    let window = window_of(zones.on(date), date, previous_ended_at);
+    let due_at = window.ends_at + TimeDelta::from_std(after_midnight).unwrap_or_default();
+    Planned { key: date.to_string(), window, due_at }
 }
 
 fn instant_key(instant: DateTime<Utc>) -> String {

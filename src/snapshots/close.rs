@@ -10,8 +10,8 @@ use sqlx::{PgConnection, PgPool};
 use super::CloseError;
 use super::chunk::{self, Share, Step};
 use super::is_unique_violation;
-use super::window::{self, Window};
 use crate::app::App;
+use crate::catalog::days::{Window, window_of};
 use crate::catalog::zones::{self, Zones};
 use crate::clock::Clock;
 use crate::db::tx;
@@ -175,7 +175,7 @@ async fn begin(conn: &mut PgConnection, clock: &Clock, closing: Closing) -> Resu
     }
     let home = find_home(conn, pool).await?.ok_or_else(|| CloseError::Inconsistent(format!("no pool {}", pool.0)))?;
     let newest = find_newest(conn, pool).await?;
-    let window = window::window_of(
+    let window = window_of(
         home.zones.on(date),
         date,
         newest.as_ref().filter(|newest| newest.snapshot_date.succ_opt() == Some(date)).map(|newest| newest.window_end),

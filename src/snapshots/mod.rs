@@ -34,7 +34,6 @@ pub mod queries;
 pub mod reports;
 pub mod routes;
 pub mod view;
-pub mod window;
 mod write;
 
 pub use close::{Closing, Outcome, close_day, find_first_open_day};

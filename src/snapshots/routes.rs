@@ -14,6 +14,7 @@ use super::view::{HistoryView, SkuDayView, SnapshotView, SummedView, WithSkusVie
 use super::{Closing, Outcome, close_day, queries};
 use crate::app::{App, AppState};
 use crate::availability::routes::{read_pool, read_sku};
+use crate::catalog::days::{FIRST_DATE, LAST_DATE, read_date};
 use crate::catalog::{Pool, skus};
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
@@ -21,7 +22,7 @@ use crate::http::code::Code;
 use crate::http::pagination::{Page, Paging, TextCursor};
 use crate::http::path::{PathPair, PathText};
 use crate::http::problem::{ErrorItem, Problem};
-use crate::http::query::{Query, read_date};
+use crate::http::query::Query;
 use crate::http::table::Format;
 use crate::ids::{ClientId, PoolId};
 use crate::lifecycle::detached;
@@ -192,8 +193,3 @@ async fn get_stock_history(
     let history = HistoryView { pool: catalogue.pool_code(pool), data };
     Ok(format.respond(&history, |history| &history.data))
 }
-
-/// Before any day that is kept.
-pub(super) const FIRST_DATE: NaiveDate = NaiveDate::from_ymd_opt(1, 1, 1).expect("a date");
-/// After any day that is kept.
-pub(super) const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");

@@ -1,8 +1,9 @@
+use chrono::NaiveDate;
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
-use chrono_tz::Tz;
-
 use super::*;
+use crate::catalog::zones::midnight;
 
 const ZONES: [Tz; 10] = [
     Tz::UTC,

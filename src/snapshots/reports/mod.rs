@@ -21,8 +21,8 @@ use utoipa_axum::routes;
 
 use self::cogs::CogsReport;
 use self::valuation::ValuationReport;
-use super::routes::LAST_DATE;
 use crate::app::{App, AppState};
+use crate::catalog::days::LAST_DATE;
 use crate::catalog::{Catalogue, Pool};
 use crate::http::auth::{Caller, scope};
 use crate::http::problem::{ErrorItem, Problem};

@@ -8,7 +8,8 @@ use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use super::{Amount, By, Key, LAST_DATE, MOST_ROWS, Subject, expect_fit};
+use super::{Amount, By, Key, MOST_ROWS, Subject, expect_fit};
+use crate::catalog::days::LAST_DATE;
 use crate::catalog::{Catalogue, Pool};
 use crate::http::problem::Problem;
 use crate::http::table::{Cell, Row};

@@ -1,4 +1,4 @@
-//! Which instants a local day covers. Pure.
+//! Local days: how they are written and which instants they cover. Pure.
 //!
 //! A day runs from local midnight to local midnight, so it has 23 or 25 hours where clocks change. It begins where the
 //! day before it ended: days neither overlap nor leave a gap, and the first day in another zone is longer or shorter.
@@ -6,7 +6,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::catalog::zones::{end_of, midnight};
+use super::zones::{end_of, midnight};
 
 /// From an instant, included, to an instant, excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,19 @@ pub fn window_of(zone: Tz, date: NaiveDate, previous_ended_at: Option<DateTime<U
     // A pool that moves across the date line has nothing left of a day; the schema wants days that run forward.
     let ends_at = end_of(zone, date).max(starts_at + TimeDelta::seconds(1));
     Window { starts_at, ends_at }
+}
+
+/// The first date that [`read_date`] reads.
+pub const FIRST_DATE: NaiveDate = NaiveDate::from_ymd_opt(1, 1, 1).expect("a date");
+/// The last date that [`read_date`] reads.
+pub const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");
+
+/// Reads YYYY-MM-DD, in full: a date of the years 0001 to 9999, which ISO 8601 writes without an agreement and the
+/// database can keep.
+#[must_use]
+pub fn read_date(text: &str) -> Option<NaiveDate> {
+    let date = text.parse::<NaiveDate>().ok()?;
+    ((FIRST_DATE..=LAST_DATE).contains(&date) && date.to_string() == text).then_some(date)
 }
 
 #[cfg(test)]
@@ -53,6 +66,16 @@ mod tests {
         assert_eq!(hours(Tz::America__Havana, "2026-03-08"), 23);
         assert_eq!(hours(Tz::America__Havana, "2026-11-01"), 25);
         assert_eq!(hours(Tz::Asia__Beirut, "2026-03-29"), 23);
+    }
+
+    #[test]
+    fn a_date_is_written_in_full_and_of_the_years_that_are_kept() {
+        for good in ["0001-01-01", "2026-11-24", "9999-12-31"] {
+            assert_eq!(read_date(good).map(|date| date.to_string()).as_deref(), Some(good));
+        }
+        for bad in ["", "x", "2026-1-5", "2026-02-30", "+99999-01-01", "-9999-01-01", "0000-01-01", "20261124"] {
+            assert_eq!(read_date(bad), None, "{bad}");
+        }
     }
 
     #[test]
