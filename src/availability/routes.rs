@@ -24,6 +24,7 @@ use crate::http::pagination::{Page, Paging};
 use crate::http::path::PathText;
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
+use crate::http::text_id::{self, GivenId, GivenIdSchema};
 use crate::ids::{PoolId, SkuId};
 use crate::lots::expiry;
 
@@ -140,7 +141,14 @@ async fn get_availability(
     query.finish()?;
     let pool = pool.as_deref().unwrap_or("default");
     if !asked.is_empty() {
-        return Box::pin(variants::answer(&app, &known, &asked, pool)).await;
+        let wrong = |index: Option<usize>, code, detail: String| {
+            let detail = index.map_or_else(|| detail.clone(), |index| format!("value {}: {detail}", index + 1));
+            // What is wrong with the question as a whole is a parameter's.
+            let code = if index.is_some() { code } else { Code::InvalidParameter };
+            ErrorItem { code, ..ErrorItem::of("variant_id", detail) }
+        };
+        let asked: Vec<Option<i64>> = asked.iter().map(|text| text_id::read(text)).collect();
+        return Box::pin(variants::answer(&app, &known, &asked, pool, wrong)).await;
     }
     answer(&app, &known, &skus, pool, |index| ErrorItem {
         code: Code::UnknownSku,
@@ -149,20 +157,22 @@ async fn get_availability(
     .await
 }
 
-/// A question about up to 1,000 SKUs.
+/// A question about up to 1,000 SKUs, or variants.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AvailabilityQuery {
     /// SKU codes, 1 to 1,000.
-    #[schema(required)]
     skus: Option<Vec<String>>,
+    /// In place of `skus`: the shop's ids of variants, 1 to 1,000, which may come to 1,000 SKUs together.
+    #[schema(value_type = Option<Vec<GivenIdSchema>>)]
+    variant_ids: Option<Vec<GivenId>>,
     /// Pool code (default: `default`), `*` for every pool, `sum` for the total over pools.
     pool: Option<String>,
 }
 
-/// Availability of up to 1,000 SKUs in one question. Moves nothing; needs no key.
+/// Availability of up to 1,000 SKUs or variants in one question. Moves nothing; needs no key.
 #[utoipa::path(post, path = "/availability/query", tag = "availability", request_body = AvailabilityQuery,
-    responses((status = 200, description = "Availability", body = AvailabilityList),
+    responses((status = 200, description = "Availability", body = AvailabilityAnswer),
         (status = 304, description = "Unchanged since If-None-Match")))]
 async fn query_availability(
     app: AppState,
@@ -171,12 +181,28 @@ async fn query_availability(
     body: Json<AvailabilityQuery>,
 ) -> Result<Response, Problem> {
     let Json { value, violations: mut v } = body;
+    let pool = value.pool.as_deref().unwrap_or("default");
+    let fits = |length: usize| (1..=MOST_SKUS).contains(&length);
+    if let Some(ids) = value.variant_ids {
+        if value.skus.is_some() {
+            v.add("/variant_ids", "may not be given together with skus: a question is about one of the two");
+        }
+        if !fits(ids.len()) {
+            v.add("/variant_ids", format!("must name 1 to {MOST_SKUS} variants"));
+        }
+        let ids: Vec<Option<i64>> = v.finish(Some(ids))?.into_iter().map(|GivenId(id)| Some(id)).collect();
+        let wrong = |index: Option<usize>, code, detail| {
+            let pointer = index.map_or_else(|| "/variant_ids".to_owned(), |index| format!("/variant_ids/{index}"));
+            ErrorItem::at(pointer, code, detail)
+        };
+        return Box::pin(variants::answer(&app, &known, &ids, pool, wrong)).await;
+    }
     let skus = v.required("/skus", value.skus);
-    if skus.as_ref().is_some_and(|skus| skus.is_empty() || skus.len() > MOST_SKUS) {
+    if skus.as_ref().is_some_and(|skus| !fits(skus.len())) {
         v.add("/skus", format!("must name 1 to {MOST_SKUS} SKUs"));
     }
     let skus = v.finish(skus)?;
-    answer(&app, &known, &skus, value.pool.as_deref().unwrap_or("default"), |index| {
+    answer(&app, &known, &skus, pool, |index| {
         ErrorItem::at(format!("/skus/{index}"), Code::UnknownSku, "there is no such SKU")
     })
     .await

@@ -19,7 +19,6 @@ use crate::catalog::{Catalogue, Pool, Sku};
 use crate::http::code::Code;
 use crate::http::etag::IfNoneMatch;
 use crate::http::problem::{ErrorItem, Problem};
-use crate::http::text_id;
 use crate::ids::SkuId;
 
 /// One SKU of a variant, with its own terms.
@@ -83,14 +82,15 @@ struct Recipe {
     parts: Vec<(Arc<Sku>, i32)>,
 }
 
-/// Answers a question about variants.
+/// Answers a question about variants; `wrong` says what is wrong with one of them, or with all together.
 pub(super) async fn answer(
     app: &Arc<App>,
     known: &IfNoneMatch,
-    asked: &[String],
+    asked: &[Option<i64>],
     pool: &str,
+    wrong: impl Fn(Option<usize>, Code, String) -> ErrorItem,
 ) -> Result<Response, Problem> {
-    let (catalogue, recipes) = resolve(app, asked).await?;
+    let (catalogue, recipes) = resolve(app, asked, &wrong).await?;
     let Some(pools) = choose_pools(&catalogue, pool) else {
         return Err(Problem::new(Code::UnknownPool, format!("There is no pool {pool:?}.")));
     };
@@ -99,7 +99,7 @@ pub(super) async fn answer(
         recipes.iter().flat_map(|recipe| &recipe.parts).map(|(sku, _)| (sku.id, Arc::clone(sku))).collect();
     if skus.len() > MOST_SKUS {
         let detail = format!("come to {} SKUs; a question may come to {MOST_SKUS}", skus.len());
-        return Err(Problem::listing(vec![ErrorItem::of("variant_id", detail)]));
+        return Err(Problem::listing(vec![wrong(None, Code::ValidationFailed, detail)]));
     }
     let skus: Vec<Arc<Sku>> = skus.into_values().collect();
     let mut cut_off = false;
@@ -121,9 +121,12 @@ pub(super) async fn answer(
 }
 
 /// Variants by id with their newest recipes; those that nobody has mapped are named all at once.
-async fn resolve(app: &Arc<App>, asked: &[String]) -> Result<(Arc<Catalogue>, Vec<Recipe>), Problem> {
-    let ids: Vec<Option<i64>> = asked.iter().map(|text| text_id::read(text)).collect();
-    let known: Vec<i64> = ids.iter().flatten().copied().collect();
+async fn resolve(
+    app: &Arc<App>,
+    asked: &[Option<i64>],
+    wrong: impl Fn(Option<usize>, Code, String) -> ErrorItem,
+) -> Result<(Arc<Catalogue>, Vec<Recipe>), Problem> {
+    let known: Vec<i64> = asked.iter().flatten().copied().collect();
     let mappings = find_mappings(&mut *app.db.acquire().await?, &known).await?;
     let mut catalogue = app.catalogue.current();
     let is_known = |catalogue: &Catalogue| {
@@ -133,14 +136,11 @@ async fn resolve(app: &Arc<App>, asked: &[String]) -> Result<(Arc<Catalogue>, Ve
         catalogue = app.fresh_catalogue().await?;
     }
     let mut errors = Vec::new();
-    let mut recipes = Vec::with_capacity(ids.len());
-    for (index, id) in ids.into_iter().enumerate() {
+    let mut recipes = Vec::with_capacity(asked.len());
+    for (index, id) in asked.iter().enumerate() {
         match id.and_then(|id| Some((id, mappings.get(&id)?))) {
             Some((id, mapping)) => recipes.push(Recipe::of(&catalogue, id, mapping)),
-            None => errors.push(ErrorItem {
-                code: Code::UnknownVariant,
-                ..ErrorItem::of("variant_id", format!("value {}: nobody has said what it is", index + 1))
-            }),
+            None => errors.push(wrong(Some(index), Code::UnknownVariant, "nobody has said what it is".to_owned())),
         }
     }
     if errors.is_empty() { Ok((catalogue, recipes)) } else { Err(Problem::listing(errors)) }

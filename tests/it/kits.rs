@@ -274,6 +274,18 @@ async fn a_variant_is_as_available_as_the_sku_that_gives_the_fewest() {
     let tea = app.availability("TEA").await;
     assert_eq!(several.at("/data/0/sellable_quantity"), tea["sellable_quantity"]);
     assert_eq!((several.at("/data/1/status"), several.at("/data/1/components")), (json!("untracked"), json!([])));
+    let query = async |body: Value| app.client.post("/availability/query", &body).await;
+    let numbers = |answer: &Answer| {
+        let rows = answer.at("/data");
+        let row = |row: &Value| (row["variant_id"].clone(), row["sellable_quantity"].clone(), row["status"].clone());
+        rows.as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&query(json!({"variant_ids": ["13", 12]})).await.expect(200)), numbers(&several));
+    let unknown = query(json!({"variant_ids": [14, 13, "15"]})).await.refused(422, "unknown_variant");
+    assert_eq!(unknown.broken(), ["/variant_ids/0", "/variant_ids/2"]);
+    for odd in [json!({"variant_ids": []}), json!({"variant_ids": [13], "skus": ["TEA"]})] {
+        assert_eq!(query(odd).await.refused(422, "validation_failed").broken(), ["/variant_ids"]);
+    }
     // An edit of the recipe shows at once.
     map(&app, KIT, &[("TEA", 1)]).await;
     let edited = app.client.get(&path).await.expect(200).at("/data/0");

@@ -68,7 +68,7 @@ pub fn codes_of(operation: &str) -> Vec<Code> {
         "get_shipment" => &[&[ShipmentNotFound]],
         "get_return" => &[&[ReturnNotFound]],
         "get_availability" => &[&[UnknownSku, UnknownVariant, UnknownPool]],
-        "query_availability" => &[BODY, &[UnknownSku, UnknownPool]],
+        "query_availability" => &[BODY, &[UnknownSku, UnknownVariant, UnknownPool]],
         "explain_availability" | "list_stock_entries" | "get_sku" | "get_stock_history" => &[&[SkuNotFound]],
         "create_pool" | "create_class" => &[BODY, &[CodeInUse]],
         "create_sku" => &[BODY, &[CodeInUse, UnknownClass]],
