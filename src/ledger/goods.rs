@@ -44,6 +44,8 @@ pub struct PendingUnits {
     pub lot: Option<Uuid>,
     /// The local day on which they left.
     pub shipped_date: NaiveDate,
+    /// Whether their day is closed, and they were short of it.
+    pub short: bool,
     /// Units.
     pub quantity: i64,
 }
@@ -95,7 +97,7 @@ impl OpenShortage {
     /// Units of the line as what waits for a lot.
     #[must_use]
     pub fn pending(&self, quantity: i64) -> PendingUnits {
-        PendingUnits { lot: self.lot, shipped_date: self.shipped_date, quantity }
+        PendingUnits { lot: self.lot, shipped_date: self.shipped_date, short: true, quantity }
     }
 }
 

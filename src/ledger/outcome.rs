@@ -1,6 +1,6 @@
 //! What a command came to: an outcome or a refusal. Refusals are decisions, stored and replayed like any other answer.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::ids::{ClientId, LotId, ReservationId, ShipmentId, SkuId};
 use crate::ledger::balance::Balance;
@@ -138,8 +138,6 @@ pub struct LotRecord {
     pub client: ClientId,
     /// When it was entered.
     pub recorded_at: DateTime<Utc>,
-    /// The day that its arrival is booked on.
-    pub arrived_on: NaiveDate,
 }
 
 /// Why nothing was done. Every violation of a kind is listed at once.

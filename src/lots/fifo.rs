@@ -8,12 +8,12 @@
 //! - Nothing is taken from what is in quarantine. Shipping units out of a quarantined lot lifts their quarantine, so
 //!   what is still quarantined when lots are depleted is still on the shelf.
 //! - Any other line takes lots that had not expired on the day it shipped: expired from the start of `expires_date`.
-//! - Nothing is taken from a lot that arrived after the day that is being closed, named or not: it was not there, and the
-//!   books of that day would show less than nothing of it.
+//! - Nothing is taken of what a lot got only after the day that is being closed, named or not: by a receipt, by a void.
+//!   It was not there, and the books of that day would show less than nothing of it.
 //! - What no lot can cover is a shortage. Nothing becomes negative.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
@@ -24,14 +24,12 @@ use crate::catalog::DepletionOrder;
 mod tests;
 
 /// A lot as depletion sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lot {
     /// Its id.
     pub id: Uuid,
-    /// Its place among the others: the date of its receipt, which it keeps from pool to pool and when it comes back.
+    /// Business date of its receipt: its place among the others, which it keeps from pool to pool.
     pub received_date: NaiveDate,
-    /// The day that its arrival here is booked on.
-    pub arrived_on: NaiveDate,
     /// When it was entered.
     pub recorded_at: DateTime<Utc>,
     /// From the start of this local day it is expired.
@@ -40,6 +38,18 @@ pub struct Lot {
     pub remaining: i64,
     /// Those of them that are not to be taken.
     pub quarantined: i64,
+    /// Units that came and went on days after the first that is open, net, by the day they are booked on.
+    pub later: Vec<(NaiveDate, i64)>,
+}
+
+impl Lot {
+    /// Units that the close of a day may take: what is left and was there by the end of that day and of every one since.
+    fn free(&self, day: NaiveDate) -> i64 {
+        let days = std::iter::once(day).chain(self.later.iter().map(|(date, _)| *date).filter(|date| *date >= day));
+        let came = |after: NaiveDate| self.later.iter().filter(|(date, _)| *date > after).map(|(_, units)| units).sum();
+        let later = days.map(came).max().unwrap_or(0).max(0);
+        (self.remaining - self.quarantined.max(later)).max(0)
+    }
 }
 
 /// Units of a shipment line that are to be taken from lots.
@@ -110,8 +120,7 @@ pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder, day: NaiveD
     let mut by_time: Vec<usize> = (0..lines.len()).collect();
     by_time.sort_unstable_by(|a, b| place(&lines[*a]).cmp(&place(&lines[*b])));
 
-    let free = |lot: &Lot| if lot.arrived_on <= day { (lot.remaining - lot.quarantined).max(0) } else { 0 };
-    let mut free: Vec<i64> = lots.iter().map(free).collect();
+    let mut free: Vec<i64> = lots.iter().map(|lot| lot.free(day)).collect();
     let named = take_named(lots, lines, &by_time, &mut free);
     let mut allocated = Allocated::default();
     let mut first = 0;
@@ -144,18 +153,22 @@ pub fn allocate(lots: &[Lot], lines: &[Line], order: DepletionOrder, day: NaiveD
 
 /// Units of each lot, by place, that are physically there while shipped lines wait for their day to close: what remains
 /// of it minus what the lines will take. The lines come day by day, as the days will be closed: a line that names a lot
-/// goes before the others of its own day, not before those of an earlier one, and what is short of a day is settled by
-/// the next one before it takes anything itself. Never negative.
+/// goes before the others of its own day, not before those of an earlier one. What is `short` of days that are closed, or
+/// of a day before, is settled first by each close. Never negative.
 #[must_use]
-pub fn present(lots: &[Lot], days: &BTreeMap<NaiveDate, Vec<Line>>, order: DepletionOrder) -> Vec<i64> {
-    let mut lots = lots.to_vec();
-    let mut short: Vec<Line> = Vec::new();
-    for (day, lines) in days {
-        short = take(&mut lots, short, order, *day);
-        short.extend(take(&mut lots, lines.clone(), order, *day));
+pub fn present(lots: &[Lot], short: &[Line], days: &BTreeMap<NaiveDate, Vec<Line>>, order: DepletionOrder) -> Vec<i64> {
+    let mut left = lots.to_vec();
+    let mut short = short.to_vec();
+    // A close of which nothing has shipped settles, too, and can where something came on its day.
+    let came = lots.iter().flat_map(|lot| &lot.later).map(|(date, _)| *date);
+    let closing: BTreeSet<NaiveDate> = days.keys().copied().chain(came).collect();
+    for day in closing {
+        short = take(&mut left, short, order, day);
+        let lines = days.get(&day).cloned().unwrap_or_default();
+        short.extend(take(&mut left, lines, order, day));
     }
-    take(&mut lots, short, order, NaiveDate::MAX);
-    lots.iter().map(|lot| lot.remaining).collect()
+    take(&mut left, short, order, NaiveDate::MAX);
+    left.iter().map(|lot| lot.remaining).collect()
 }
 
 /// Takes lines' units off lots and gives those that were short.

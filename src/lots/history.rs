@@ -112,6 +112,7 @@ pub async fn list_movements(db: &PgPool, lot: LotId, after: i32, limit: i64) -> 
 pub struct Destination {
     shipment_id: Uuid,
     line_ref: String,
+    depleted: i64,
     quantity: i64,
     source: String,
     source_ref: String,
@@ -136,12 +137,14 @@ pub struct DestinationView {
     shipment_id: String,
     /// Its line.
     line_ref: String,
-    /// Units of the lot that went into it; what was taken back by a void does not count. While `pending` or `named`, all
-    /// units of the line.
+    /// Units of the lot that may be in it: where the warehouse named the lot (`named`) all units of the line, else those
+    /// that the books say.
     quantity: i64,
+    /// Units that the books say the lot gave; what was taken back by a void does not count.
+    depleted_quantity: i64,
     /// The day of the line is not closed yet: only that will tell how many units of it the lot gave.
     pending: bool,
-    /// By the books the lot gave nothing for it, or has not yet; but the warehouse named the lot or its code.
+    /// The warehouse named the lot, or its code where nothing of that code was left.
     named: bool,
     /// The order it was sent for.
     order_ref: Option<String>,
@@ -168,7 +171,8 @@ impl DestinationView {
         Self {
             shipment_id: ShipmentId { pool, uuid: row.shipment_id }.to_string(),
             line_ref: row.line_ref,
-            quantity: row.quantity,
+            quantity: if row.named { row.quantity } else { row.depleted },
+            depleted_quantity: row.depleted,
             pending: row.pending,
             named: row.named,
             order_ref: row.order_ref,
@@ -197,58 +201,70 @@ pub async fn list_destinations(
         Destination,
         r#"
         SELECT
-            d.shipment_id AS "shipment_id!", d.line_ref AS "line_ref!", d.quantity AS "quantity!",
-            d.pending AS "pending!", d.named AS "named!", s.source, s.source_ref, s.order_ref, l.shipped_at
+            d.shipment_id AS "shipment_id!", d.line_ref AS "line_ref!", d.depleted AS "depleted!", d.named AS "named!",
+            l.quantity, l.snapshot_date IS NULL AS "pending!", l.shipped_at, s.source, s.source_ref, s.order_ref
         FROM (
-            SELECT shipment_id, line_ref, sum(quantity)::bigint AS quantity, false AS pending, false AS named
-            FROM depletions
-            WHERE pool_id = $1
-                AND lot_id = $2
-                AND ($3::uuid IS NULL OR shipment_id >= $3)
-                AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
-            GROUP BY shipment_id, line_ref
-            HAVING sum(quantity) <> 0
-            UNION ALL
-            SELECT shipment_id, line_ref, quantity, true, true
-            FROM shipment_lines
-            WHERE pool_id = $1
-                AND sku_id = $6
-                AND snapshot_date IS NULL
-                AND voided_at IS NULL
-                AND tracked
-                AND lot_id = $2
-                AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
-            UNION ALL
-            SELECT shipment_id, line_ref, quantity, snapshot_date IS NULL, true
-            FROM shipment_lines AS l
-            WHERE pool_id = $1
-                AND sku_id = $6
-                AND named_lot_code = $7
-                AND named_lot_code IS NOT NULL
-                AND (lot_id IS NULL OR (lot_id = $2 AND snapshot_date IS NOT NULL))
-                AND voided_at IS NULL
-                AND tracked
-                AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
-                AND coalesce((
-                    SELECT sum(quantity)
+            SELECT shipment_id, line_ref, sum(units)::bigint AS depleted, bool_or(named) AS named
+            FROM (
+                (
+                    SELECT shipment_id, line_ref, sum(quantity) AS units, false AS named
                     FROM depletions
-                    WHERE pool_id = $1 AND shipment_id = l.shipment_id AND line_ref = l.line_ref AND lot_id = $2
-                ), 0) = 0
+                    WHERE pool_id = $1
+                        AND lot_id = $2
+                        AND ($3::uuid IS NULL OR shipment_id >= $3)
+                        AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
+                    GROUP BY shipment_id, line_ref
+                    HAVING sum(quantity) <> 0
+                    ORDER BY shipment_id, line_ref
+                    LIMIT $5
+                )
+                UNION ALL
+                (
+                    SELECT shipment_id, line_ref, 0, true
+                    FROM shipment_lines
+                    WHERE pool_id = $1
+                        AND sku_id = $6
+                        AND snapshot_date IS NULL
+                        AND voided_at IS NULL
+                        AND tracked
+                        AND lot_id = $2
+                        AND named_lot_code IS NULL
+                        AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
+                    ORDER BY shipment_id, line_ref
+                    LIMIT $5
+                )
+                UNION ALL
+                (
+                    SELECT shipment_id, line_ref, 0, true
+                    FROM shipment_lines
+                    WHERE pool_id = $1
+                        AND sku_id = $6
+                        AND named_lot_code = $7
+                        AND named_lot_code IS NOT NULL
+                        AND (lot_id IS NULL OR lot_id = $2)
+                        AND voided_at IS NULL
+                        AND tracked
+                        AND ($3::uuid IS NULL OR (shipment_id, line_ref) > ($3, $4::text COLLATE "C"))
+                    ORDER BY shipment_id, line_ref
+                    LIMIT $5
+                )
+            ) AS told
+            GROUP BY shipment_id, line_ref
             ORDER BY shipment_id, line_ref
             LIMIT $5
         ) AS d
+        CROSS JOIN LATERAL (
+            SELECT quantity, snapshot_date, shipped_at
+            FROM shipment_lines
+            WHERE pool_id = $1 AND shipment_id = d.shipment_id AND line_ref = d.line_ref
+            LIMIT 1
+        ) AS l
         CROSS JOIN LATERAL (
             SELECT source, source_ref, order_ref
             FROM shipments
             WHERE pool_id = $1 AND shipment_id = d.shipment_id
             LIMIT 1
         ) AS s
-        CROSS JOIN LATERAL (
-            SELECT shipped_at
-            FROM shipment_lines
-            WHERE pool_id = $1 AND shipment_id = d.shipment_id AND line_ref = d.line_ref
-            LIMIT 1
-        ) AS l
         ORDER BY d.shipment_id, d.line_ref
         "#,
         lot.pool.0,

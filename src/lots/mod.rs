@@ -9,6 +9,7 @@ pub mod expiry;
 pub mod fifo;
 pub mod history;
 pub mod import;
+pub mod later;
 pub mod queries;
 mod recall;
 pub mod receive;

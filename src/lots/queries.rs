@@ -30,7 +30,6 @@ struct Row {
     quarantine_reason: Option<String>,
     cost_provisional: bool,
     source_lot_id: Option<Uuid>,
-    arrived_date: Option<NaiveDate>,
 }
 
 impl Row {
@@ -61,7 +60,6 @@ impl Row {
             source_lot: self.source_lot_id.map(|uuid| LotId { pool, uuid }),
             client: ClientId(self.client_id),
             recorded_at: self.recorded_at,
-            arrived_on: self.arrived_date.unwrap_or(self.received_date),
         }
     }
 }
@@ -77,7 +75,7 @@ pub async fn find(db: &PgPool, id: LotId) -> sqlx::Result<Option<LotRecord>> {
         SELECT
             lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
             received_date, expires_date, source, source_ref, client_id, recorded_at, quarantined_quantity,
-            quarantine_reason, cost_provisional, source_lot_id, arrived_date
+            quarantine_reason, cost_provisional, source_lot_id
         FROM lots
         WHERE pool_id = $1 AND lot_id = $2
         "#,
@@ -143,7 +141,7 @@ async fn list_pool(
         SELECT
             lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
             received_date, expires_date, source, source_ref, client_id, recorded_at, quarantined_quantity,
-            quarantine_reason, cost_provisional, source_lot_id, arrived_date
+            quarantine_reason, cost_provisional, source_lot_id
         FROM lots
         WHERE pool_id = $1
             AND ($2::bigint IS NULL OR sku_id = $2)

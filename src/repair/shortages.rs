@@ -1,14 +1,17 @@
-//! Shortages of lots that lots could settle. One that waits for a receipt is no damage; one that lots could settle was
-//! passed over. What settles it is what a receipt would have done: first in, first out, at the cost of the lots.
+//! Shortages of lots that lots could settle. One that waits for a receipt, or for the next close since what came did so
+//! after the newest one, is no damage; one that lots of that day could settle was passed over. What settles it is what a receipt would have done: first in, first out, at the cost of the lots.
 
+use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::evidence::finding;
 use super::{Correction, Finding, Kind, LotUnits, Subject};
 use crate::catalog::DepletionOrder;
+use crate::catalog::days::FIRST_DATE;
 use crate::ids::PoolId;
 use crate::lots::fifo::{self, Line, Lot};
+use crate::lots::later::find_later;
 
 /// Lines of the SKUs of a page whose shortage is open although the shelf gave the units.
 pub(super) async fn find(
@@ -38,6 +41,12 @@ pub(super) async fn find(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.shipment_id, row.line_ref)).collect())
+}
+
+async fn find_newest_closed(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<NaiveDate>> {
+    sqlx::query_scalar!("SELECT max(snapshot_date) FROM snapshots WHERE pool_id = $1 AND status = 'closed'", pool.0,)
+        .fetch_one(conn)
+        .await
 }
 
 /// The lots that could give something for this line's SKU.
@@ -103,8 +112,7 @@ pub(super) async fn look(
     let lots = sqlx::query!(
         r#"
         SELECT
-            lot_id, received_date, coalesce(arrived_date, received_date) AS "arrived_on!", recorded_at, expires_date,
-            remaining_quantity, quarantined_quantity, unit_cost,
+            lot_id, received_date, recorded_at, expires_date, remaining_quantity, quarantined_quantity, unit_cost,
             to_jsonb(l) AS "row!"
         FROM lots AS l
         WHERE pool_id = $1 AND lot_id = ANY($2)
@@ -113,18 +121,21 @@ pub(super) async fn look(
         pool.0,
         &named,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    // What came later settles it at the next close.
+    let closed = find_newest_closed(conn, pool).await?.unwrap_or(FIRST_DATE);
+    let later = find_later(conn, pool, closed, &named).await?;
     let open: Vec<Lot> = lots
         .iter()
         .map(|lot| Lot {
             id: lot.lot_id,
             received_date: lot.received_date,
-            arrived_on: lot.arrived_on,
             recorded_at: lot.recorded_at,
             expires_date: lot.expires_date,
             remaining: lot.remaining_quantity,
             quarantined: lot.quarantined_quantity,
+            later: later.get(&lot.lot_id).cloned().unwrap_or_default(),
         })
         .collect();
     let line = Line {
@@ -135,7 +146,7 @@ pub(super) async fn look(
         shipped_date: seen.shipped_date,
         quantity,
     };
-    let allocated = fifo::allocate(&open, &[line], seen.order, chrono::NaiveDate::MAX);
+    let allocated = fifo::allocate(&open, &[line], seen.order, closed);
     if allocated.allocations.is_empty() {
         return Ok(None);
     }

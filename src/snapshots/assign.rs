@@ -110,7 +110,7 @@ struct Shelf {
 
 impl Shelf {
     fn allocate(&self, lines: &[fifo::Line]) -> Allocated {
-        let lots: Vec<fifo::Lot> = self.lots.iter().map(|lot| lot.lot).collect();
+        let lots: Vec<fifo::Lot> = self.lots.iter().map(|lot| lot.lot.clone()).collect();
         fifo::allocate(&lots, lines, self.member.order, self.date)
     }
 

@@ -12,6 +12,7 @@ use super::chunk::Member;
 use super::close::Day;
 use crate::ids::PoolId;
 use crate::lots::fifo;
+use crate::lots::later::find_later;
 
 /// A shipment line under its lock.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub(super) async fn lock(conn: &mut PgConnection, day: Day, members: &[Member]) 
     let short = read_short(conn, day.pool, lines.iter().filter(settleable)).await?;
     let wanting: BTreeSet<i64> =
         lines.iter().filter(|line| line.covered_quantity > line.depleted_quantity).map(|line| line.sku_id).collect();
-    let lots = lock_lots(conn, day.pool, wanting.into_iter().collect()).await?;
+    let lots = lock_lots(conn, day, wanting.into_iter().collect()).await?;
     Ok(Locked { lines, short, lots })
 }
 
@@ -205,15 +206,15 @@ async fn read_short(
 }
 
 /// Lots with something left.
-async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Result<Vec<LockedLot>, CloseError> {
+async fn lock_lots(conn: &mut PgConnection, day: Day, skus: Vec<i64>) -> Result<Vec<LockedLot>, CloseError> {
     if skus.is_empty() {
         return Ok(Vec::new());
     }
     let rows = sqlx::query!(
         r#"
         SELECT
-            l.lot_id, l.sku_id, l.received_date, coalesce(l.arrived_date, l.received_date) AS "arrived_on!",
-            l.recorded_at, l.expires_date, l.remaining_quantity, l.quarantined_quantity, l.unit_cost
+            l.lot_id, l.sku_id, l.received_date, l.recorded_at, l.expires_date, l.remaining_quantity,
+            l.quarantined_quantity, l.unit_cost
         FROM unnest($2::bigint[]) AS k (sku_id)
         CROSS JOIN LATERAL (
             SELECT lot_id
@@ -225,21 +226,23 @@ async fn lock_lots(conn: &mut PgConnection, pool: PoolId, skus: Vec<i64>) -> Res
         ORDER BY l.lot_id
         FOR UPDATE OF l
         "#,
-        pool.0,
+        day.pool.0,
         &skus,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.lot_id).collect();
+    let mut later = find_later(conn, day.pool, day.date, &ids).await?;
     let locked = rows.into_iter().map(|row| LockedLot {
         sku: row.sku_id,
         lot: fifo::Lot {
             id: row.lot_id,
             received_date: row.received_date,
-            arrived_on: row.arrived_on,
             recorded_at: row.recorded_at,
             expires_date: row.expires_date,
             remaining: row.remaining_quantity,
             quarantined: row.quarantined_quantity,
+            later: later.remove(&row.lot_id).unwrap_or_default(),
         },
         unit_cost: row.unit_cost,
     });

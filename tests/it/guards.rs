@@ -165,7 +165,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ),
     ("lot_shortages", &["closed_at"]),
     ("lot_transactions", &["business_date", "reason", "shipment_id", "source_ref_id", "value_delta"]),
-    ("lots", &["arrived_date", "expires_date", "quarantine_reason", "source_lot_id", "source_ref"]),
+    ("lots", &["expires_date", "quarantine_reason", "source_lot_id", "source_ref"]),
     ("oversells", &["line", "reservation_id", "resolved_at"]),
     ("repair_plans", &["cursor"]),
     ("reservation_lines", &["superseded_quantity"]),

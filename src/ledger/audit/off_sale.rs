@@ -10,17 +10,19 @@ use uuid::Uuid;
 use super::pages::Range;
 use super::report::Found;
 use crate::catalog::DepletionOrder;
+use crate::catalog::days::FIRST_DATE;
 use crate::ids::{PoolId, SkuId};
-use crate::ledger::batch::goods::{find_last_snapshot, find_still_open, open::find_pending};
+use crate::ledger::batch::goods::open::find_pending;
+use crate::ledger::batch::goods::{find_last_snapshot, find_still_open};
 use crate::ledger::goods::PendingUnits;
 use crate::ledger::world::by_day;
 use crate::lots::fifo;
+use crate::lots::later::{Later, find_later};
 
 struct Row {
     lot_id: Uuid,
     sku_id: i64,
     received_date: NaiveDate,
-    arrived_on: NaiveDate,
     recorded_at: DateTime<Utc>,
     expires_date: Option<NaiveDate>,
     remaining_quantity: i64,
@@ -37,29 +39,39 @@ pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range
     if skus.is_empty() {
         return Ok(Vec::new());
     }
-    let first_open = find_last_snapshot(conn, pool).await?.and_then(|date| date.succ_opt());
+    let last = find_last_snapshot(conn, pool).await?;
+    let first_open = last.and_then(|date| date.succ_opt());
     let still_open: BTreeSet<i64> = find_still_open(conn, pool, &skus).await?.into_iter().collect();
     let pending = find_pending(conn, pool, &skus).await?;
     let mut shelves: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
     for lot in find_lots(conn, pool, &skus).await? {
         shelves.entry(lot.sku_id).or_default().push(lot);
     }
+    let ids: Vec<Uuid> = shelves.values().flatten().map(|lot| lot.lot_id).collect();
+    let later = find_later(conn, pool, last.unwrap_or(FIRST_DATE), &ids).await?;
     let mut found = Vec::new();
     for (sku, lots) in &shelves {
         let first_open =
             if still_open.contains(sku) { first_open.and_then(|date| date.pred_opt()) } else { first_open };
         let pending = pending.get(&SkuId(*sku)).map_or(&[][..], Vec::as_slice);
-        found.extend(judge(lots, pending, first_open, range));
+        found.extend(judge(lots, &later, pending, first_open, range));
     }
     Ok(found)
 }
 
 /// Pure.
-fn judge(lots: &[Row], pending: &[PendingUnits], first_open: Option<NaiveDate>, range: &Range<Uuid>) -> Vec<Found> {
+fn judge(
+    lots: &[Row],
+    later: &Later,
+    pending: &[PendingUnits],
+    first_open: Option<NaiveDate>,
+    range: &Range<Uuid>,
+) -> Vec<Found> {
     let order = lots.first().map_or(DepletionOrder::Fifo, |lot| lot.order);
-    let days = by_day(first_open, pending.iter());
-    let as_depleted: Vec<fifo::Lot> = lots.iter().map(Row::as_depleted).collect();
-    let present = fifo::present(&as_depleted, &days, order);
+    let (short, days) = by_day(first_open, pending.iter());
+    let as_depleted: Vec<fifo::Lot> =
+        lots.iter().map(|lot| lot.as_depleted(later.get(&lot.lot_id).cloned().unwrap_or_default())).collect();
+    let present = fifo::present(&as_depleted, &short, &days, order);
     lots.iter()
         .zip(present)
         .filter(|(lot, _)| lot.status != "available" && (range.from..=range.to).contains(&lot.lot_id))
@@ -73,15 +85,15 @@ fn judge(lots: &[Row], pending: &[PendingUnits], first_open: Option<NaiveDate>, 
 }
 
 impl Row {
-    fn as_depleted(&self) -> fifo::Lot {
+    fn as_depleted(&self, later: Vec<(NaiveDate, i64)>) -> fifo::Lot {
         fifo::Lot {
             id: self.lot_id,
             received_date: self.received_date,
-            arrived_on: self.arrived_on,
             recorded_at: self.recorded_at,
             expires_date: self.expires_date,
             remaining: self.remaining_quantity,
             quarantined: self.quarantined_quantity,
+            later,
         }
     }
 }
@@ -108,8 +120,7 @@ async fn find_lots(conn: &mut PgConnection, pool: PoolId, skus: &[i64]) -> sqlx:
         Row,
         r#"
         SELECT
-            l.lot_id, l.sku_id, l.received_date, coalesce(l.arrived_date, l.received_date) AS "arrived_on!",
-            l.recorded_at, l.expires_date, l.remaining_quantity,
+            l.lot_id, l.sku_id, l.received_date, l.recorded_at, l.expires_date, l.remaining_quantity,
             l.quarantined_quantity, l.status, c.depletion_order AS "order: DepletionOrder",
             coalesce(s.on_hand - s.quarantined, 0) AS "for_sale!"
         FROM lots AS l

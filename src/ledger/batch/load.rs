@@ -424,7 +424,10 @@ pub(super) async fn find_lots_by_source_ref(
 ) -> sqlx::Result<Vec<LotRecord>> {
     let rows = sqlx::query!(
         r#"
-        SELECT l.*, k.code AS sku_code
+        SELECT
+            l.lot_id, l.sku_id, l.lot_code, l.received_quantity, l.unit_cost, l.currency, l.received_date, l.expires_date,
+            l.source, l.source_ref, l.remaining_quantity, l.origin, l.status, l.quarantined_quantity,
+            l.quarantine_reason, l.cost_provisional, l.source_lot_id, l.client_id, l.recorded_at, k.code AS sku_code
         FROM unnest($2::text[], $3::text[]) AS u (source, source_ref)
         CROSS JOIN LATERAL (
             SELECT *
@@ -466,7 +469,6 @@ pub(super) async fn find_lots_by_source_ref(
                 source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
                 client: ClientId(row.client_id),
                 recorded_at: row.recorded_at,
-                arrived_on: row.arrived_date.unwrap_or(row.received_date),
             })
         })
         .collect()

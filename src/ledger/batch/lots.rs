@@ -32,27 +32,31 @@ pub(super) async fn write(
 
 /// Inserts lots, each with the transaction of its arrival, and answers which: a source reference that stands is left as
 /// it is.
-pub(super) async fn insert(conn: &mut PgConnection, pool: PoolId, lots: &[LotRecord]) -> sqlx::Result<HashSet<Uuid>> {
+pub(super) async fn insert(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lots: &[(LotRecord, NaiveDate)],
+) -> sqlx::Result<HashSet<Uuid>> {
     if lots.is_empty() {
         return Ok(HashSet::new());
     }
-    let all = || lots.iter();
+    let all = || lots.iter().map(|(lot, _)| lot);
     let inserted: HashSet<Uuid> = sqlx::query_scalar!(
         r#"
         INSERT INTO lots (
             pool_id, quarantined_quantity, status, lot_id, sku_id, lot_code, origin, cost_provisional, source_lot_id,
             received_quantity, remaining_quantity, unit_cost, currency, received_date, expires_date, source, source_ref,
-            client_id, recorded_at, arrived_date
+            client_id, recorded_at
         )
         -- Off sale, where it is, by a movement of its own that follows.
         SELECT $1, 0, 'available', lot_id, sku_id, lot_code, origin, provisional, source_lot, quantity, quantity,
-            unit_cost, currency, received_date, expires_date, source, source_ref, client_id, recorded_at, arrived_date
+            unit_cost, currency, received_date, expires_date, source, source_ref, client_id, recorded_at
         FROM unnest(
             $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::uuid[], $8::bigint[], $9::numeric[],
-            $10::text[], $11::date[], $12::date[], $13::text[], $14::text[], $15::bigint[], $16::timestamptz[], $17::date[]
+            $10::text[], $11::date[], $12::date[], $13::text[], $14::text[], $15::bigint[], $16::timestamptz[]
         ) AS u (
             lot_id, sku_id, lot_code, origin, provisional, source_lot, quantity, unit_cost, currency, received_date,
-            expires_date, source, source_ref, client_id, recorded_at, arrived_date
+            expires_date, source, source_ref, client_id, recorded_at
         )
         ON CONFLICT (pool_id, source, source_ref) WHERE source_ref IS NOT NULL DO NOTHING
         RETURNING lot_id
@@ -73,19 +77,19 @@ pub(super) async fn insert(conn: &mut PgConnection, pool: PoolId, lots: &[LotRec
         &all().map(|lot| lot.received.source_ref.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
         &all().map(|lot| lot.client.0).collect::<Vec<_>>(),
         &all().map(|lot| lot.recorded_at).collect::<Vec<_>>(),
-        &all().map(|lot| lot.arrived_on).collect::<Vec<_>>(),
     )
     .fetch_all(&mut *conn)
     .await?
     .into_iter()
     .collect();
-    let arrived: Vec<&LotRecord> = lots.iter().filter(|lot| inserted.contains(&lot.id.uuid)).collect();
+    let arrived: Vec<&(LotRecord, NaiveDate)> =
+        lots.iter().filter(|(lot, _)| inserted.contains(&lot.id.uuid)).collect();
     insert_arrivals(conn, pool, &arrived).await?;
     Ok(inserted)
 }
 
-async fn insert_arrivals(conn: &mut PgConnection, pool: PoolId, lots: &[&LotRecord]) -> sqlx::Result<()> {
-    let all = || lots.iter().copied();
+async fn insert_arrivals(conn: &mut PgConnection, pool: PoolId, lots: &[&(LotRecord, NaiveDate)]) -> sqlx::Result<()> {
+    let all = || lots.iter().map(|(lot, _)| lot);
     sqlx::query!(
         r#"
         INSERT INTO lot_transactions (
@@ -106,7 +110,7 @@ async fn insert_arrivals(conn: &mut PgConnection, pool: PoolId, lots: &[&LotReco
         &all().map(|lot| lot.received.unit_cost).collect::<Vec<_>>(),
         &all().map(|lot| lot.client.0).collect::<Vec<_>>(),
         &all().map(|lot| lot.recorded_at).collect::<Vec<_>>(),
-        &all().map(|lot| lot.arrived_on).collect::<Vec<_>>(),
+        &lots.iter().map(|(_, booked_on)| *booked_on).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

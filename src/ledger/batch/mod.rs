@@ -21,6 +21,7 @@ use crate::ledger::goods::{OpenDiscrepancy, OpenShortage, PendingUnits, ReturnRe
 use crate::ledger::outcome::{LotRecord, Outcome};
 use crate::ledger::submission::{Answer, Render, Scene, Submission};
 use crate::ledger::world::{Changes, Due, Shelf, World};
+use crate::lots::later::{Later, find_later};
 use crate::reservations::state::Reservation;
 
 mod demand;
@@ -112,6 +113,7 @@ struct Goods {
     closing: Option<NaiveDate>,
     sold: Vec<(Uuid, Sold)>,
     lots: Vec<LotRecord>,
+    later: Later,
     still_open: Vec<i64>,
     pending: HashMap<SkuId, Vec<PendingUnits>>,
     discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
@@ -203,7 +205,7 @@ async fn load(
         .map(|(sku, _)| sku.0)
         .collect();
     let goods = if named.names_goods() || !expiring.is_empty() {
-        load_goods(conn, pool, named, &shipments, &skus, &expiring).await?
+        load_goods(conn, setting, pool, (named, &shipments), (&skus, &expiring), today).await?
     } else {
         Goods::default()
     };
@@ -212,11 +214,11 @@ async fn load(
 
 async fn load_goods(
     conn: &mut PgConnection,
+    setting: &Setting<'_>,
     pool: PoolId,
-    named: &Named,
-    shipments: &[Uuid],
-    skus: &[i64],
-    expiring: &[i64],
+    (named, shipments): (&Named, &[Uuid]),
+    (skus, expiring): (&[i64], &[i64]),
+    today: NaiveDate,
 ) -> Result<Goods, BatchError> {
     let mut goods = Goods { last_snapshot: goods::find_last_snapshot(conn, pool).await?, ..Goods::default() };
     // Lines before lots, as the close of a day does.
@@ -245,6 +247,14 @@ async fn load_goods(
     if !whole.is_empty() {
         goods.pending = goods::open::find_pending(conn, pool, &whole).await?;
         goods.still_open = goods::find_still_open(conn, pool, &whole).await?;
+    }
+    // Mostly no day waits to be closed, and then nothing came later than the first that is open.
+    let first_day = setting.catalogue.pool(pool).map_or(today, |pool| pool.date_at(pool.created_at));
+    let first_open = goods.last_snapshot.and_then(|date| date.succ_opt()).unwrap_or(first_day);
+    if !goods.lots.is_empty() && (today > first_open || !goods.still_open.is_empty()) {
+        let lots: Vec<Uuid> = goods.lots.iter().map(|lot| lot.id.uuid).collect();
+        let after = goods.last_snapshot.unwrap_or(first_day);
+        goods.later = find_later(conn, pool, after, &lots).await?;
     }
     if !named.revalued.is_empty() {
         goods.closing = goods::lock_closing(conn, pool).await?;
@@ -381,6 +391,11 @@ fn put_goods(world: &mut World<'_>, goods: &Goods) {
     }
     for lot in &goods.lots {
         world.put_open_lot(lot.clone());
+    }
+    for (lot, moved) in &goods.later {
+        for (date, units) in moved {
+            world.put_later(*lot, *date, *units);
+        }
     }
     for (sku, pending) in &goods.pending {
         world.put_pending(*sku, pending.clone());

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
 use super::{BatchError, Named, Plan, Setting, decide_all, goods, load, lots, write};
@@ -50,13 +50,15 @@ pub(crate) async fn put(
     let mut world = World::new(pool, now, setting.catalogue);
     let last = goods::find_last_snapshot(conn, pool).await?;
     world.put_first_open_date(last.and_then(|date| date.succ_opt()));
-    let arrivals: Vec<LotRecord> = receives
+    let arrivals: Vec<(LotRecord, NaiveDate)> = receives
         .iter()
         .zip(&skus)
         .filter_map(|(receive, sku)| Some(arriving(&world, client, *sku.as_ref().ok()?, receive, "receipt")))
+        .map(|lot| (world.booked_on(lot.received.received_date), lot))
+        .map(|(booked_on, lot)| (lot, booked_on))
         .collect();
     let inserted = lots::insert(conn, pool, &arrivals).await?;
-    let repeated = arrivals.iter().filter(|lot| !inserted.contains(&lot.id.uuid)).map(|lot| &lot.received);
+    let repeated = arrivals.iter().filter(|(lot, _)| !inserted.contains(&lot.id.uuid)).map(|(lot, _)| &lot.received);
     let standing = find_standing(conn, pool, repeated).await?;
     receives
         .iter()

@@ -192,7 +192,7 @@ pub(super) fn transfer_in(world: &mut World<'_>, client: ClientId, arrival: &Tra
     if let Some(lot) = world.lot_record(arrival.lot.id) {
         return Outcome::LotActed { lot: Box::new(lot), quantity: arrival.lot.remaining, repeated: true };
     }
-    let lot = LotRecord { recorded_at: world.now, arrived_on: world.booked_today(), client, ..arrival.lot.clone() };
+    let lot = LotRecord { recorded_at: world.now, client, ..arrival.lot.clone() };
     let quantity = lot.remaining;
     let lot = receive::put_on_shelf(world, client, lot, EntryKind::TransferIn, None);
     world.goods_changes().arrived.push(arrival.transfer);

@@ -40,10 +40,7 @@ pub(crate) fn tracked_sku(catalogue: &Catalogue, pointer: &str, code: &str) -> R
 
 /// A receipt as the lot that it becomes.
 pub(crate) fn arriving(world: &World<'_>, client: ClientId, sku: SkuId, receive: &Receive, origin: &str) -> LotRecord {
-    // Only a receipt is entered for an earlier day; what arrives otherwise arrives now, whatever date it carries.
-    let arrived_on = if origin == "receipt" { world.booked_on(receive.received_date) } else { world.booked_today() };
     LotRecord {
-        arrived_on,
         id: receive.id,
         sku,
         received: receive.clone(),
@@ -81,7 +78,8 @@ pub(super) fn put_on_shelf(
     let off_sale = off_sale.or(quarantine.map(|reason| (LotStatus::Quarantined, reason)));
     let mut lot = lot;
     if let Some((status, reason)) = off_sale {
-        world.take_off_sale(client, sku, id, units, status, reason);
+        let left = world.lot(id).map_or(units, |lot| lot.remaining);
+        world.take_off_sale(client, sku, id, left, status, reason);
         (lot.status, lot.quarantine_reason) = (status, Some(reason.to_owned()));
     } else {
         world.settle(client, sku);
@@ -120,6 +118,8 @@ pub(super) fn opening_count(world: &mut World<'_>, client: ClientId, count: &Ope
     if !due {
         return Outcome::Refused(Refusal::OpeningCountNotDue(sku));
     }
+    // What has left and waits for the next close has left the lots that are written off, not what is counted.
+    world.settle_shortages(client, sku);
     write_off_all(world, client, sku);
     world.record_opening(sku);
     let counted = count.lot.as_ref().map_or(0, |lot| lot.quantity);

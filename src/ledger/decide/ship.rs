@@ -201,7 +201,10 @@ fn record(
     };
     world.note_shipped(names.0, names.1, sku, line.quantity);
     if covered > 0 {
-        world.add_pending(sku, PendingUnits { lot, shipped_date: recorded.shipped_date, quantity: covered });
+        world.add_pending(
+            sku,
+            PendingUnits { lot, shipped_date: recorded.shipped_date, short: false, quantity: covered },
+        );
     }
     world.add_shipment_line(shipment, recorded);
     let open = line.quantity - covered;

@@ -14,8 +14,9 @@ use crate::ids::{ClientId, LotId, SkuId};
 use crate::ledger::balance::Delta;
 use crate::ledger::entry::EntryKind;
 use crate::ledger::goods::{
-    Closing, GoodsChanges, LineChange, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy, OpenShortage,
-    PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord, Sold,
+    Closing, GoodsChanges, LineChange, LineDepletion, LotMove, LotMoveKind, LotStatus, NewDepletion, OpenDiscrepancy,
+    OpenShortage, PendingUnits, ReturnLineRecord, ReturnRecord, ShipmentLineRecord, ShipmentLineRef, ShipmentRecord,
+    Sold,
 };
 use crate::ledger::outcome::LotRecord;
 use crate::lots::fifo;
@@ -30,6 +31,8 @@ pub(super) struct Goods {
     pub closing_date: Option<NaiveDate>,
     pub sold: HashMap<Uuid, Sold>,
     pub lots: BTreeMap<Uuid, LotRecord>,
+    /// What lots moved on days after the first open one, by the day it is booked on.
+    pub later: HashMap<Uuid, Vec<(NaiveDate, i64)>>,
     pub pending: HashMap<SkuId, Vec<PendingUnits>>,
     pub discrepancies: HashMap<SkuId, Vec<OpenDiscrepancy>>,
     pub shortages: HashMap<SkuId, Vec<OpenShortage>>,
@@ -68,6 +71,11 @@ impl World<'_> {
             self.goods.off_sale.insert((lot.sku, lot.id.uuid));
         }
         self.goods.lots.insert(lot.id.uuid, lot);
+    }
+
+    /// Puts in units that came to a lot, or left it, on a day after the first open one.
+    pub fn put_later(&mut self, lot: Uuid, date: NaiveDate, units: i64) {
+        self.goods.later.entry(lot).or_default().push((date, units));
     }
 
     /// Puts in what left the shelf of a SKU and no lot yet.
@@ -211,10 +219,22 @@ impl World<'_> {
     /// Units of each lot of `sku` that are on the shelf and for sale: what it has left, less what is quarantined of
     /// it, less what shipped and will be taken from it when a day is closed.
     pub(in crate::ledger) fn present(&self, sku: SkuId) -> HashMap<Uuid, i64> {
-        let lots: Vec<fifo::Lot> = self.lots_of(sku).map(fifo_lot).collect();
-        let days = by_day(self.first_open_of(sku), self.goods.pending.get(&sku).into_iter().flatten());
-        let present = fifo::present(&lots, &days, self.depletion_order(sku));
+        let lots: Vec<fifo::Lot> = self.lots_of(sku).map(|lot| self.fifo_lot(lot)).collect();
+        let (short, days) = by_day(self.first_open_of(sku), self.goods.pending.get(&sku).into_iter().flatten());
+        let present = fifo::present(&lots, &short, &days, self.depletion_order(sku));
         lots.iter().zip(present).map(|(lot, units)| (lot.id, units - lot.quarantined)).collect()
+    }
+
+    fn fifo_lot(&self, lot: &LotRecord) -> fifo::Lot {
+        fifo::Lot {
+            id: lot.id.uuid,
+            received_date: lot.received.received_date,
+            recorded_at: lot.recorded_at,
+            expires_date: lot.received.expires_date,
+            remaining: lot.remaining,
+            quarantined: lot.quarantined,
+            later: self.goods.later.get(&lot.id.uuid).cloned().unwrap_or_default(),
+        }
     }
 
     /// The day whose close takes what is late of this SKU.
@@ -236,6 +256,9 @@ impl World<'_> {
         if let Some(sold) = self.goods.sold.get_mut(&step.lot).filter(|_| step.is_cost_of_goods()) {
             sold.units -= step.quantity;
             sold.cost -= step.value.unwrap_or_else(|| unit_cost.unwrap_or_default() * Decimal::from(step.quantity));
+        }
+        if step.quantity != 0 {
+            self.put_later(step.lot, step.business_date, step.quantity);
         }
         if let Some(lot) = self.goods.lots.get_mut(&step.lot) {
             lot.remaining += step.quantity;
@@ -285,7 +308,8 @@ impl World<'_> {
                     let pending = shortage.pending(units);
                     self.add_pending(sku, pending);
                 }
-                None => self.add_pending(sku, PendingUnits { lot: None, shipped_date: today, quantity: units }),
+                None => self
+                    .add_pending(sku, PendingUnits { lot: None, shipped_date: today, short: false, quantity: units }),
             }
         }
         open.retain(|discrepancy| discrepancy.open > 0);
@@ -294,24 +318,21 @@ impl World<'_> {
         self.keep_off_sale(client, sku, LOT_OFF_SALE);
     }
 
-    /// What lots lacked for closed days is taken from those that are there now, in the order in which lots are taken.
-    fn settle_shortages(&mut self, client: ClientId, sku: SkuId) {
+    /// What lots lacked for closed days is taken from what is there of them now, as the next close would.
+    pub(in crate::ledger) fn settle_shortages(&mut self, client: ClientId, sku: SkuId) {
         let mut open = self.goods.shortages.remove(&sku).unwrap_or_default();
         if open.is_empty() {
             return;
         }
-        let order = self.depletion_order(sku);
-        let mut lots: Vec<fifo::Lot> =
-            self.lots_of(sku).filter(|lot| lot.status == LotStatus::Available).map(fifo_lot).collect();
-        lots.sort_unstable_by(|a, b| fifo::compare(order, a, b));
-        for shortage in &mut open {
-            for lot in &mut lots {
-                let units = shortage.open.min(shortage.covered_undepleted).min(lot.remaining - lot.quarantined);
-                if units > 0 {
-                    lot.remaining -= units;
-                    self.settle_shortage(client, sku, shortage, lot.id, units);
-                }
-            }
+        let lots: Vec<fifo::Lot> = self.lots_of(sku).map(|lot| self.fifo_lot(lot)).collect();
+        let waiting = |shortage: &OpenShortage| fifo::Line {
+            shipment: shortage.line.shipment,
+            line_ref: shortage.line.line_ref.as_str().into(),
+            ..fifo_line(&shortage.pending(shortage.open.min(shortage.covered_undepleted)))
+        };
+        let lines: Vec<fifo::Line> = open.iter().map(waiting).collect();
+        for taken in fifo::allocate(&lots, &lines, self.depletion_order(sku), self.booked_today()).allocations {
+            self.settle_shortage(client, sku, &mut open[taken.line], lots[taken.lot].id, taken.quantity);
         }
         open.retain(|shortage| shortage.open > 0);
         self.goods.shortages.insert(sku, open);
@@ -338,9 +359,16 @@ impl World<'_> {
             business_date: today,
             client,
         });
+        let n = shortage.newest_depletion;
+        // A void or a return that is decided later in this batch has to know.
+        if let Some(shipment) = self.goods.shipments.get_mut(&shortage.line.shipment)
+            && let Some(own) = shipment.lines.iter_mut().find(|own| own.line_ref == shortage.line.line_ref)
+        {
+            own.depletions.push(LineDepletion { n, lot, quantity: units, unit_cost });
+        }
         self.goods.changes.depletions.push(NewDepletion {
             line: shortage.line.clone(),
-            n: shortage.newest_depletion,
+            n,
             kind: "settlement",
             sku,
             lot,
@@ -377,8 +405,8 @@ impl World<'_> {
     pub(in crate::ledger) fn drop_pending(&mut self, line: &ShipmentLineRecord) {
         let units = line.covered - line.depleted;
         if units > 0 {
-            let (lot, shipped_date) = (line.lot, line.shipped_date);
-            self.take_pending(line.sku, PendingUnits { lot, shipped_date, quantity: -units });
+            let (lot, shipped_date, short) = (line.lot, line.shipped_date, line.snapshot_date.is_some());
+            self.take_pending(line.sku, PendingUnits { lot, shipped_date, short, quantity: -units });
         }
     }
 
@@ -415,37 +443,30 @@ impl World<'_> {
 }
 
 fn sum_pending(pending: Vec<PendingUnits>) -> Vec<PendingUnits> {
-    let mut sums: BTreeMap<(NaiveDate, Option<Uuid>), i64> = BTreeMap::new();
+    let mut sums: BTreeMap<(NaiveDate, Option<Uuid>, bool), i64> = BTreeMap::new();
     for units in pending {
-        *sums.entry((units.shipped_date, units.lot)).or_default() += units.quantity;
+        *sums.entry((units.shipped_date, units.lot, units.short)).or_default() += units.quantity;
     }
-    let whole = |((shipped_date, lot), quantity)| PendingUnits { lot, shipped_date, quantity };
+    let whole = |((shipped_date, lot, short), quantity)| PendingUnits { lot, shipped_date, short, quantity };
     sums.into_iter().filter(|(_, quantity)| *quantity > 0).map(whole).collect()
 }
 
-fn fifo_lot(lot: &LotRecord) -> fifo::Lot {
-    fifo::Lot {
-        id: lot.id.uuid,
-        received_date: lot.received.received_date,
-        arrived_on: lot.arrived_on,
-        recorded_at: lot.recorded_at,
-        expires_date: lot.received.expires_date,
-        remaining: lot.remaining,
-        quarantined: lot.quarantined,
-    }
-}
-
-/// What is pending, by the day whose close takes or settles it: its own, or the first one that is open.
+/// What is pending: what was short of closed days, and the rest by the day whose close takes it, its own or the first one
+/// that is open.
 pub(in crate::ledger) fn by_day<'p>(
     first_open: Option<NaiveDate>,
     pending: impl Iterator<Item = &'p PendingUnits>,
-) -> BTreeMap<NaiveDate, Vec<fifo::Line>> {
-    let mut days: BTreeMap<NaiveDate, Vec<fifo::Line>> = BTreeMap::new();
+) -> (Vec<fifo::Line>, BTreeMap<NaiveDate, Vec<fifo::Line>>) {
+    let (mut short, mut days): (Vec<fifo::Line>, BTreeMap<NaiveDate, Vec<fifo::Line>>) = Default::default();
     for units in pending {
-        let day = first_open.map_or(units.shipped_date, |first| first.max(units.shipped_date));
-        days.entry(day).or_default().push(fifo_line(units));
+        if units.short {
+            short.push(fifo_line(units));
+        } else {
+            let day = first_open.map_or(units.shipped_date, |first| first.max(units.shipped_date));
+            days.entry(day).or_default().push(fifo_line(units));
+        }
     }
-    days
+    (short, days)
 }
 
 /// Days are fine enough to tell what is there: only the lines of one day compete, and they are one here.

@@ -93,8 +93,8 @@ pub struct Changes {
     pub changed: Vec<Reservation>,
     /// Due lines of reservations that were not loaded; only their line row is closed here.
     pub expired_lines: Vec<DueLine>,
-    /// New lots.
-    pub lots: Vec<LotRecord>,
+    /// New lots, and the day each is booked on.
+    pub lots: Vec<(LotRecord, NaiveDate)>,
     /// What happens to lots, shipments and returns.
     pub goods: GoodsChanges,
     /// Orders taken elsewhere, as they are now.
@@ -404,14 +404,25 @@ impl<'a> World<'a> {
         });
     }
 
+    /// Records a lot that arrives. One of a file stands already by the time that its receipt is decided, and may have given
+    /// something by then.
     pub(super) fn record_lot(&mut self, lot: LotRecord) {
         self.put_lot(lot.clone());
-        // What is decided later in this batch finds it with the others.
-        self.put_open_lot(lot.clone());
+        let stands = self.lot(lot.id.uuid).is_some();
+        if !stands {
+            // What is decided later in this batch finds it with the others.
+            self.put_open_lot(lot.clone());
+        }
         if lot.status == LotStatus::Available {
             self.expects_expiry(lot.sku, lot.received.expires_date);
         }
-        self.changes.lots.push(lot);
+        // Only a receipt is entered for an earlier day; what arrives otherwise arrives now, whatever date it carries.
+        let booked_on =
+            if lot.origin == "receipt" { self.booked_on(lot.received.received_date) } else { self.booked_today() };
+        if !stands {
+            self.put_later(lot.id.uuid, booked_on, lot.remaining);
+        }
+        self.changes.lots.push((lot, booked_on));
     }
 
     pub(super) fn record_opening(&mut self, sku: SkuId) {

@@ -11,7 +11,7 @@ use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::commands::{self, Failure};
+use super::commands::{self, Failure, Told};
 use super::plan::Finding;
 use super::progress::{self, Done, Taken};
 use super::work::{Work, prepare};
@@ -97,14 +97,12 @@ async fn carry_out(app: &Arc<App>, taken: &Taken, work: Work) -> Done {
     let mut findings = work.plan.findings.clone();
     let line = |line_ref: &str| work.order.lines.iter().find(|line| line.line_ref == line_ref).cloned();
     let unmatched = work.plan.unmatched.iter().filter_map(|own| Some((line(&own.line_ref)?, own.quantity))).collect();
-    let (held_until, error) = match commands::run(app, (taken.source, taken.order_id), taken, &work).await {
-        Ok(told) => {
-            findings.extend(told.findings);
-            (told.held_until, None)
-        }
-        Err(Failure(error)) => (None, Some(error)),
-    };
-    Done { taken: taken.clone(), pool: Some(work.order.home), unmatched, findings, held_until, error }
+    let mut told = Told::default();
+    let ran = commands::run(app, (taken.source, taken.order_id), taken, &work, &mut told).await;
+    findings.extend(told.findings);
+    let error = ran.err().map(|Failure(error)| error);
+    let (pool, held_until) = (Some(work.order.home), told.held_until);
+    Done { taken: taken.clone(), pool, unmatched, findings, held_until, error }
 }
 
 impl Done {

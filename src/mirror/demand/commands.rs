@@ -32,7 +32,7 @@ const MARGIN: TimeDelta = TimeDelta::seconds(15);
 /// All orders of a pool meet in one lane: its combined commits lock each balance row once for many orders.
 const LANE: u8 = 0;
 
-/// What is found out on the way.
+/// What is found out on the way, as far as it went.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// What an operator should know.
@@ -42,8 +42,13 @@ pub(super) struct Told {
 }
 
 /// Carries out a plan: parcels, then claims, then what came back.
-pub(super) async fn run(app: &Arc<App>, key: (Source, i64), taken: &Taken, work: &Work) -> Result<Told, Failure> {
-    let mut told = Told::default();
+pub(super) async fn run(
+    app: &Arc<App>,
+    key: (Source, i64),
+    taken: &Taken,
+    work: &Work,
+    told: &mut Told,
+) -> Result<(), Failure> {
     let teller = Teller { app, key, lease: taken.lease };
     let recorded =
         work.order.parcels.iter().filter_map(|parcel| Some((parcel.parcel_ref.as_str(), parcel.shipment?.0)));
@@ -56,7 +61,7 @@ pub(super) async fn run(app: &Arc<App>, key: (Source, i64), taken: &Taken, work:
         shipments.insert(name, teller.ship(*pool, name, *at, moves).await?);
     }
     if let Some(hold) = &work.hold {
-        teller.hold(taken.revision, hold, work.order.home, &mut told).await?;
+        teller.hold(taken.revision, hold, work.order.home, told).await?;
     }
     if work.claims {
         told.findings.extend(teller.claim(taken.revision, work).await?);
@@ -76,7 +81,7 @@ pub(super) async fn run(app: &Arc<App>, key: (Source, i64), taken: &Taken, work:
             Err(failure) => again = again.or(Some(failure)),
         }
     }
-    again.map_or(Ok(told), Err)
+    again.map_or(Ok(()), Err)
 }
 
 /// The shipments that the ledger has of parcels.

@@ -96,37 +96,64 @@ async fn a_lot_tells_where_its_units_went_before_the_day_is_closed_and_after() {
         let page = app.client.get(&format!("/lots/{id}/shipments{path}")).await.expect(200);
         let row = |row: &Value| {
             let is = |what: &str| row[what].as_bool().unwrap();
-            let told = match (is("pending"), is("named")) {
-                (true, true) => "pending",
-                (false, false) => "gone",
-                (false, true) => "named",
-                other => panic!("{other:?}"),
-            };
-            (row["shipment_id"].as_str().unwrap().to_owned(), row["quantity"].as_i64().unwrap(), told)
+            let units = |what: &str| row[what].as_i64().unwrap();
+            assert_eq!((is("named"), is("pending")), (true, units("depleted_quantity") == 0), "{row}");
+            (row["shipment_id"].as_str().unwrap().to_owned(), units("quantity"), units("depleted_quantity"))
         };
         let rows: Vec<_> = page.at("/data").as_array().unwrap().iter().map(row).collect();
         (rows, page.at("/next_cursor").as_str().map(str::to_owned))
     };
-    assert_eq!(went("").await.0, [(kept.clone(), 4, "pending"), (last.clone(), 2, "pending")]);
+    assert_eq!(went("").await.0, [(kept.clone(), 4, 0), (last.clone(), 2, 0)]);
     let (first, cursor) = went("?limit=1").await;
-    assert_eq!(first, [(kept.clone(), 4, "pending")]);
-    assert_eq!(went(&format!("?limit=1&cursor={}", cursor.unwrap())).await.0, [(last.clone(), 2, "pending")]);
+    assert_eq!(first, [(kept.clone(), 4, 0)]);
+    assert_eq!(went(&format!("?limit=1&cursor={}", cursor.unwrap())).await.0, [(last.clone(), 2, 0)]);
     let today = app.clock.local_now().date_naive().to_string();
     app.client.post("/snapshots", &json!({"date": today, "close_early": true})).await.expect(201);
-    assert_eq!(went("").await.0, [(kept.clone(), 4, "gone"), (last.clone(), 2, "gone")]);
+    assert_eq!(went("").await.0, [(kept.clone(), 4, 4), (last.clone(), 2, 2)]);
+    app.finish().await;
+}
 
-    // Of a code of which the books have nothing left: the warehouse has it in its hands all the same.
-    let write_off = json!({"quantity": 4, "reason": "lost"});
-    app.client.post(&format!("/lots/{id}/write-off"), &write_off).await.expect(200);
-    let named = app.client.post("/shipments", &named("f5", 3, "ONE")).await.expect(201);
-    assert_eq!(named.at("/lines/0/lot_id"), Value::Null);
-    let before = [(kept.clone(), 4, "gone"), (last.clone(), 2, "gone"), (named.id(), 3, "pending")];
-    assert_eq!(went("").await.0, before);
-    app.advance(24 * 3600);
-    let today = app.clock.local_now().date_naive().to_string();
-    app.client.post("/snapshots", &json!({"date": today, "close_early": true})).await.expect(201);
-    assert_eq!(went("").await.0, [(kept, 4, "gone"), (last, 2, "gone"), (named.id(), 3, "named")]);
-    app.client.post(&format!("/shipments/{}/void", named.id()), &json!({"reason": "label"})).await.expect(200);
-    assert_eq!(went("").await.0.len(), 2);
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_warehouse_names_is_told_whatever_the_books_say() {
+    let app = TestApp::start().await;
+    let one = lot(&app, "TEA", 2, json!({"lot_code": "ONE"})).await.id();
+    let two = lot(&app, "TEA", 20, json!({"lot_code": "TWO"})).await.id();
+    let ship = async |name: &str, quantity: i64, code: Option<&str>| {
+        let mut body = shipment(name, &[("TEA", quantity)], json!({}));
+        if let Some(code) = code {
+            body["lines"][0]["lot_code"] = json!(code);
+        }
+        app.client.post("/shipments", &body).await.expect(201)
+    };
+    // More than the lot has; then of its code, when it has nothing; then of no lot at all.
+    let more = ship("f1", 5, Some("ONE")).await;
+    assert_eq!(more.at("/lines/0/lot_id"), json!(one));
+    let close = async || {
+        app.advance(24 * 3600);
+        app.work().await;
+    };
+    close().await;
+    let none = ship("f2", 3, Some("ONE")).await;
+    assert_eq!(none.at("/lines/0/lot_id"), Value::Null);
+    let other = ship("f3", 1, None).await;
+    let went = async |id: &str| {
+        let page = app.client.get(&format!("/lots/{id}/shipments")).await.expect(200);
+        let row = |row: &Value| {
+            let units = |what: &str| row[what].as_i64().unwrap();
+            let is = |what: &str| row[what].as_bool().unwrap();
+            let id = row["shipment_id"].as_str().unwrap().to_owned();
+            (id, units("quantity"), units("depleted_quantity"), is("named"), is("pending"))
+        };
+        page.at("/data").as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    let first = (more.id(), 5, 2, true, false);
+    assert_eq!(went(&one).await, [first.clone(), (none.id(), 3, 0, true, true)]);
+    close().await;
+    assert_eq!(went(&one).await, [first.clone(), (none.id(), 3, 0, true, false)]);
+    let by_the_books =
+        [(more.id(), 3, 3, false, false), (none.id(), 3, 3, false, false), (other.id(), 1, 1, false, false)];
+    assert_eq!(went(&two).await, by_the_books);
+    app.client.post(&format!("/shipments/{}/void", none.id()), &json!({"reason": "label"})).await.expect(200);
+    assert_eq!(went(&one).await, [first]);
     app.finish().await;
 }

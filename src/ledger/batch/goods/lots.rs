@@ -115,7 +115,10 @@ pub(in crate::ledger::batch) async fn lock_lots(
     ids.dedup();
     let rows = sqlx::query!(
         r#"
-        SELECT l.*, k.code AS sku_code
+        SELECT
+            l.lot_id, l.sku_id, l.lot_code, l.received_quantity, l.unit_cost, l.currency, l.received_date, l.expires_date,
+            l.source, l.source_ref, l.remaining_quantity, l.origin, l.status, l.quarantined_quantity,
+            l.quarantine_reason, l.cost_provisional, l.source_lot_id, l.client_id, l.recorded_at, k.code AS sku_code
         FROM unnest($2::uuid[]) AS u (lot_id)
         CROSS JOIN LATERAL (
             SELECT * FROM lots WHERE pool_id = $1 AND lot_id = u.lot_id LIMIT 1 FOR NO KEY UPDATE
@@ -154,7 +157,6 @@ pub(in crate::ledger::batch) async fn lock_lots(
                 source_lot: row.source_lot_id.map(|uuid| LotId { pool, uuid }),
                 client: ClientId(row.client_id),
                 recorded_at: row.recorded_at,
-                arrived_on: row.arrived_date.unwrap_or(row.received_date),
             })
         })
         .collect()

@@ -16,7 +16,7 @@ pub(in crate::ledger) async fn find_pending(
 ) -> sqlx::Result<HashMap<SkuId, Vec<PendingUnits>>> {
     let rows = sqlx::query!(
         r#"
-        SELECT u.sku_id AS "sku_id!", l.lot_id, l.shipped_date AS "shipped_date!", l.units AS "units!"
+        SELECT u.sku_id AS "sku_id!", l.lot_id, l.shipped_date AS "shipped_date!", false AS "short!", l.units AS "units!"
         FROM unnest($2::bigint[]) AS u (sku_id)
         CROSS JOIN LATERAL (
             SELECT lot_id, shipped_date, sum(covered_quantity - depleted_quantity)::bigint AS units
@@ -27,7 +27,7 @@ pub(in crate::ledger) async fn find_pending(
         ) AS l
         WHERE l.units > 0
         UNION ALL
-        SELECT u.sku_id, l.lot_id, l.shipped_date, l.units
+        SELECT u.sku_id, l.lot_id, l.shipped_date, true, l.units
         FROM unnest($2::bigint[]) AS u (sku_id)
         CROSS JOIN LATERAL (
             SELECT shipment_id, line_ref, quantity - settled_quantity - voided_quantity AS open
@@ -50,7 +50,8 @@ pub(in crate::ledger) async fn find_pending(
     .await?;
     let mut found: HashMap<SkuId, Vec<PendingUnits>> = HashMap::new();
     for row in rows {
-        let units = PendingUnits { lot: row.lot_id, shipped_date: row.shipped_date, quantity: row.units };
+        let (lot, shipped_date) = (row.lot_id, row.shipped_date);
+        let units = PendingUnits { lot, shipped_date, short: row.short, quantity: row.units };
         found.entry(SkuId(row.sku_id)).or_default().push(units);
     }
     Ok(found)

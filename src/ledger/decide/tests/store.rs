@@ -225,7 +225,7 @@ impl Store {
         for sku in changes.opened {
             self.stock.get_mut(&sku).expect("only a locked shelf is opened").1 = now;
         }
-        for lot in changes.lots {
+        for (lot, _) in changes.lots {
             self.lots.insert(lot.id.uuid, lot);
         }
         for step in changes.goods.moves {

@@ -54,6 +54,8 @@ async fn what_shipped_before_it_was_there_is_short_of_its_day_and_settled_by_the
     assert_eq!(shop.app.availability("TEA").await["on_hand_quantity"], 7);
     close(&shop.app.client, &first.to_string()).await.expect(201);
     assert_eq!((left(&shop, &lot).await, shortages(&shop).await), (10, vec![(3, 0)]));
+    let diagnosed = shop.app.client.post("/repair/diagnose", &json!({})).await.expect(200);
+    assert_eq!(diagnosed.at("/findings"), json!([]), "the next close settles it");
     assert_eq!(shop.worth(Some(first)).await, of(0, "0.00"), "nothing of it was there");
     // Three of the ten have left: they are not there to be written off, moved or counted.
     let body = json!({"quantity": 8, "reason": "lost"});
@@ -91,7 +93,7 @@ async fn a_count_writes_off_what_is_there_and_not_what_has_left() {
         shop.app.client.patch("/skus/TEA", "*", &json!({"tracked": tracked})).await.expect(200);
     }
     let count = json!({
-        "quantity": 5, "lot_code": "COUNT", "unit_cost": "1.00", "currency": "EUR", "received_date": shop.today()
+        "quantity": 5, "lot_code": "COUNT", "unit_cost": "1.00", "currency": "EUR", "received_date": first
     });
     shop.app.client.post("/stock/TEA/opening-count", &count).await.expect(201);
     assert_eq!((left(&shop, &lot).await, shortages(&shop).await), (0, vec![]));
@@ -99,5 +101,80 @@ async fn a_count_writes_off_what_is_there_and_not_what_has_left() {
         (shop.worth(None).await, shop.cogs(first, shop.today()).await[3].clone()),
         (of(5, "5.00"), of(3, "6.00"))
     );
+    shop.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_later_is_not_taken_for_the_day_before() {
+    let shop = Shop::open().await;
+    let lot = shop.receive("L", shop.today(), 10, "2.00").await;
+    let voided = shop.ship("f1", 10, None).await;
+    shop.close_today().await;
+    let second = shop.today();
+    shop.ship("f2", 5, None).await;
+    shop.app.advance(86_400);
+    shop.void(&voided).await;
+    assert_eq!(shop.app.availability("TEA").await["on_hand_quantity"], 5);
+    close(&shop.app.client, &second.to_string()).await.expect(201);
+    assert_eq!((left(&shop, &lot).await, shortages(&shop).await), (10, vec![(5, 0)]));
+    assert_eq!(shop.worth(Some(second)).await, of(0, "0.00"));
+    shop.close_today().await;
+    assert_eq!((left(&shop, &lot).await, shortages(&shop).await), (5, vec![]));
+    shop.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_lots_settles_what_is_short_once_and_from_the_first() {
+    let shop = Shop::open().await;
+    let first = shop.today();
+    shop.ship("f1", 20, None).await;
+    shop.app.advance(86_400);
+    close(&shop.app.client, &first.to_string()).await.expect(201);
+    let today = shop.today();
+    let file = format!(
+        "sku,lot_code,quantity,unit_cost,currency,received_date,source_ref\n\
+         TEA,A,10,2.00,EUR,{today},a\nTEA,B,15,3.00,EUR,{first},b\n"
+    );
+    let headers = [("content-type", "text/csv")];
+    shop.app.client.post_bytes("/lots/import", &headers, file.into_bytes()).await.expect(200);
+    let lots = shop.app.client.get("/lots?sku=TEA").await.expect(200);
+    let rows = lots.at("/data");
+    let rest = |code: &str| {
+        let row = rows.as_array().unwrap().iter().find(|row| row["lot_code"] == code).unwrap();
+        row["remaining_quantity"].as_i64().unwrap()
+    };
+    assert_eq!([rest("A"), rest("B")], [5, 0], "the older one first");
+    assert_eq!(shortages(&shop).await, []);
+    shop.finish().await;
+}
+
+/// Both in one transaction, if they meet in their lane: what the first settles the second knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn shipments_that_are_voided_together_give_back_all_that_they_took() {
+    let shop = Shop::open().await;
+    let lot = shop.receive("L", shop.today(), 10, "2.00").await;
+    let (all, beyond) = (shop.ship("f1", 10, None).await, shop.ship("f2", 5, None).await);
+    shop.close_today().await;
+    let key = |shipment: &String| holdfast::ids::ShipmentId::parse(shipment).unwrap();
+    let void = |id: holdfast::ids::ShipmentId| holdfast::ledger::submission::Submission {
+        client: holdfast::ledger::world::MIRROR,
+        key: None,
+        pool: id.pool,
+        request_id: "test".into(),
+        instance: "".into(),
+        command: holdfast::ledger::command::Command::VoidShipment(Box::new(holdfast::ledger::command::VoidShipment {
+            id,
+            lines: None,
+            reason: "never left".to_owned(),
+            successor_ids: Vec::new(),
+        })),
+    };
+    let lanes = &shop.app.app.lanes;
+    let both = [lanes.submit(void(key(&all)), 0), lanes.submit(void(key(&beyond)), 0)];
+    for answer in futures_util::future::join_all(both).await {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert_eq!((left(&shop, &lot).await, shortages(&shop).await), (10, vec![]));
+    assert_eq!(shop.worth(None).await, of(10, "20.00"));
     shop.finish().await;
 }
