@@ -5,6 +5,8 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize as _, Deserializer};
 
 use super::zones::{end_of, midnight};
 
@@ -37,6 +39,16 @@ pub const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a
 pub fn read_date(text: &str) -> Option<NaiveDate> {
     let date = text.parse::<NaiveDate>().ok()?;
     ((FIRST_DATE..=LAST_DATE).contains(&date) && date.to_string() == text).then_some(date)
+}
+
+/// Reads a date of a body, or null, as [`read_date`] does; the calendar's own reader would take `2026-1-5`, too.
+///
+/// # Errors
+/// The deserializer's.
+pub fn date_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let odd = || D::Error::invalid_value(Unexpected::Str(&text), &"a date such as 2026-11-24");
+    read_date(&text).map(Some).ok_or_else(odd)
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ impl Violations {
         }
     }
 
-    /// A text of 1 to `most` characters without control characters.
+    /// A text of 1 to `most` characters without control characters and without blanks around it: those cannot be seen, and
+    /// the same name with them would be another.
     pub fn text(&mut self, pointer: &str, value: Option<String>, most: usize) -> Option<String> {
         let value = value?;
         let length = value.chars().count();
@@ -79,6 +80,8 @@ impl Violations {
             self.add(pointer, format!("must have 1 to {most} characters"));
         } else if value.chars().any(char::is_control) {
             self.add(pointer, "must not contain control characters");
+        } else if value.trim() != value {
+            self.add(pointer, "must not begin or end with a blank");
         } else {
             return Some(value);
         }

@@ -285,7 +285,7 @@ impl LotMoveKind {
     }
 }
 
-/// What of a lot is cost of goods, and since when it is there.
+/// What of a lot is cost of goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sold {
     /// Units that left it for shipments and did not come back into it; less those that it is made of, where these are
@@ -293,8 +293,6 @@ pub struct Sold {
     pub units: i64,
     /// What they were booked at.
     pub cost: Decimal,
-    /// The day that its arrival is booked on.
-    pub arrived_on: NaiveDate,
 }
 
 /// One movement of a lot, after its arrival.

@@ -36,9 +36,11 @@ pub struct CountShelf {
     currency: Option<String>,
     /// Business date of the count; needed for a count above zero.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::catalog::days::date_or_null")]
     received_date: Option<NaiveDate>,
     /// From the start of this local day the units are expired.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::catalog::days::date_or_null")]
     expires_date: Option<NaiveDate>,
 }
 

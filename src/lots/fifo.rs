@@ -43,12 +43,32 @@ pub struct Lot {
 }
 
 impl Lot {
-    /// Units that the close of a day may take: what is left and was there by the end of that day and of every one since.
+    /// Units that the close of a day may take: what is left, is not in quarantine, and was there by then.
     fn free(&self, day: NaiveDate) -> i64 {
+        (self.remaining - self.quarantined).min(self.stood(day)).max(0)
+    }
+
+    /// Units of what is left that were there by the end of a day, and at the end of every day since.
+    fn stood(&self, day: NaiveDate) -> i64 {
         let days = std::iter::once(day).chain(self.later.iter().map(|(date, _)| *date).filter(|date| *date >= day));
         let came = |after: NaiveDate| self.later.iter().filter(|(date, _)| *date > after).map(|(_, units)| units).sum();
         let later = days.map(came).max().unwrap_or(0).max(0);
-        (self.remaining - self.quarantined.max(later)).max(0)
+        (self.remaining - later).max(0)
+    }
+
+    /// All that is left, by the day since which it is there: `first`, or a later one.
+    #[must_use]
+    pub fn since(&self, first: NaiveDate) -> BTreeMap<NaiveDate, i64> {
+        let later = self.later.iter().map(|(date, _)| *date).filter(|date| *date > first);
+        let days: BTreeSet<NaiveDate> = std::iter::once(first).chain(later).collect();
+        let mut before = 0;
+        let mut units_since = |day: NaiveDate| {
+            let stood = self.stood(day);
+            let new = stood - before;
+            before = before.max(stood);
+            (day, new)
+        };
+        days.into_iter().map(&mut units_since).filter(|(_, units)| *units > 0).collect()
     }
 }
 

@@ -105,7 +105,7 @@ pub struct Filter {
     /// Received on this day or earlier.
     pub received_to: Option<NaiveDate>,
     /// Only lots with something left.
-    pub open: bool,
+    pub open: Option<bool>,
 }
 
 /// Lots of some pools by id, newest first: a page of each, merged.
@@ -151,7 +151,7 @@ async fn list_pool(
             AND ($6::date IS NULL OR expires_date < $6)
             AND ($7::date IS NULL OR received_date >= $7)
             AND ($8::date IS NULL OR received_date <= $8)
-            AND (NOT $9 OR is_open)
+            AND ($9::boolean IS NULL OR is_open = $9)
             AND ($10::uuid IS NULL OR lot_id < $10)
         ORDER BY lot_id DESC
         LIMIT $11

@@ -51,9 +51,11 @@ pub struct ReceiveLot {
     /// Business date of arrival, YYYY-MM-DD; tomorrow in the pool's zone at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required)]
+    #[serde(default, deserialize_with = "crate::catalog::days::date_or_null")]
     pub(super) received_date: Option<NaiveDate>,
     /// From the start of this local day it is expired.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::catalog::days::date_or_null")]
     pub(super) expires_date: Option<NaiveDate>,
     /// The system that `source_ref` belongs to; `manual` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]

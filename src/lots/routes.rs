@@ -202,7 +202,7 @@ async fn list_lot_shipments(
         ("expiring_before" = Option<String>, Query, description = "Date: lots that expire before it"),
         ("received_from" = Option<String>, Query, description = "Date: lots received on it or later"),
         ("received_to" = Option<String>, Query, description = "Date: lots received on it or earlier"),
-        ("open" = Option<bool>, Query, description = "Only lots with something left"),
+        ("open" = Option<bool>, Query, description = "Only lots with something left, or only those without"),
         ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of lots", body = Page<LotView>)))]
 async fn list_lots(
@@ -246,6 +246,6 @@ fn read_filter(catalogue: &Catalogue, query: &mut Query) -> Filter {
         expiring_before: query.date("expiring_before"),
         received_from: query.date("received_from"),
         received_to: query.date("received_to"),
-        open: query.read("open", "true or false", |text| text.parse().ok()).unwrap_or(false),
+        open: query.read("open", "true or false", |text| text.parse().ok()),
     }
 }

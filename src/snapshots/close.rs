@@ -69,7 +69,7 @@ pub async fn close_day(
     let begun = tx::write(&app.db, "begin_snapshot", |conn| begin(conn, &app.clock, closing).scope_boxed()).await?;
     let Begun::Open { day, begun_at } = begun else { return Ok(Outcome::AlreadyClosed) };
     let started = Instant::now();
-    if (TimeDelta::zero()..IN_FLIGHT).contains(&(begun_at - day.window.ends_at)) {
+    if begun_at - day.window.ends_at < IN_FLIGHT {
         let pool = day.pool;
         wait_for_ledger(&app.db, pool).await?;
     }
@@ -168,6 +168,13 @@ enum Begun {
 
 async fn begin(conn: &mut PgConnection, clock: &Clock, closing: Closing) -> Result<Begun, CloseError> {
     let Closing { pool, date, early, client } = closing;
+    // A file of lots that is on its way comes first: it has booked its lots already.
+    sqlx::query!(
+        "SELECT set_config('lock_timeout', '30s', true) AS a, set_config('statement_timeout', '60s', true) AS b"
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    sqlx::query!("SELECT FROM pools WHERE pool_id = $1 FOR NO KEY UPDATE", pool.0).execute(&mut *conn).await?;
     let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
     if let Some((window, closed)) = find_day(conn, pool, date).await? {
         let day = Day { pool, date, window, client };

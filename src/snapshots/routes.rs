@@ -46,6 +46,7 @@ pub struct CloseDay {
     pool: Option<String>,
     /// The pool's local day, YYYY-MM-DD.
     #[schema(required)]
+    #[serde(default, deserialize_with = "crate::catalog::days::date_or_null")]
     date: Option<NaiveDate>,
     /// Close it although it has not ended; only the current day, none that has not begun. What ships during the rest
     /// of it is carried late by the next day.

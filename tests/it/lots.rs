@@ -227,6 +227,7 @@ async fn lots_are_listed_newest_first_by_what_is_known_of_them() {
     let pick = |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
     for (query, found) in [
         ("expiring_before=2026-03-02", vec![4]),
+        ("open=false", vec![]),
         ("expiring_before=2026-03-01", vec![]),
         ("received_from=2026-02-01", vec![4]),
         ("received_to=2026-01-31&sku=CUP", vec![1]),

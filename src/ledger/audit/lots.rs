@@ -151,22 +151,33 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
         FROM (
             SELECT
                 *,
-                coalesce(lag(seq) OVER w, 0) AS seq_before,
-                coalesce(lag(remaining_after) OVER w, 0) + quantity_delta AS remaining_due,
-                count(*) FILTER (WHERE row_source = 'snapshot_depletion')
-                    OVER (PARTITION BY lot_id, source_ref_id ORDER BY seq) AS depletions,
-                count(*) FILTER (WHERE row_source = 'correction')
-                    OVER (PARTITION BY lot_id, source_ref_id) AS corrections,
-                lag(unit_cost) OVER w AS unit_cost_before,
-                -- What was sold is part of what is revalued, and is taken out of it again by the next transaction.
-                CASE
-                    WHEN lead(row_source) OVER w = 'correction' AND lead(source_ref_id) OVER w = 'revaluation'
-                        THEN lead(value_delta) OVER w
-                    ELSE 0
-                END AS sold_value
-            FROM lot_transactions
-            WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
-            WINDOW w AS (PARTITION BY lot_id ORDER BY seq)
+                -- One act revalues what is left day by day; what was sold is part of it, and is taken out of it again.
+                sum(value_delta) FILTER (WHERE is_revalued) OVER run AS run_value,
+                first_value(unit_cost) OVER run AS run_cost_before, last_value(unit_cost) OVER run AS run_cost,
+                seq = first_value(seq) OVER run + 1 AS is_first_of_run
+            FROM (
+                SELECT *, count(*) FILTER (WHERE NOT is_revalued) OVER (PARTITION BY lot_id ORDER BY seq) AS run
+                FROM (
+                    SELECT
+                        *,
+                        row_source = 'revaluation'
+                            OR (row_source = 'correction' AND coalesce(source_ref_id, '') = 'revaluation')
+                            AS is_revalued,
+                        coalesce(lag(seq) OVER w, 0) AS seq_before,
+                        coalesce(lag(remaining_after) OVER w, 0) + quantity_delta AS remaining_due,
+                        count(*) FILTER (WHERE row_source = 'snapshot_depletion')
+                            OVER (PARTITION BY lot_id, source_ref_id ORDER BY seq) AS depletions,
+                        count(*) FILTER (WHERE row_source = 'correction')
+                            OVER (PARTITION BY lot_id, source_ref_id) AS corrections,
+                        lag(unit_cost) OVER w AS unit_cost_before
+                    FROM lot_transactions
+                    WHERE pool_id = $1 AND lot_id BETWEEN $2 AND $3
+                    WINDOW w AS (PARTITION BY lot_id ORDER BY seq)
+                ) AS told
+            ) AS runs
+            WINDOW run AS (
+                PARTITION BY lot_id, run ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+            )
         ) AS t
         LEFT JOIN LATERAL (
             SELECT lot_id, received_quantity FROM lots WHERE pool_id = $1 AND lot_id = t.lot_id LIMIT 1
@@ -201,11 +212,10 @@ async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Ran
             UNION ALL
             SELECT 'lot_values_add_up', CASE
                 -- What a void or a correction puts back is worth what it was worth when it was taken.
-                WHEN t.row_source NOT IN ('void', 'correction') AND t.value_delta <> CASE t.row_source
-                    WHEN 'revaluation'
-                        THEN t.remaining_after * (t.unit_cost - coalesce(t.unit_cost_before, 0)) - t.sold_value
-                    ELSE t.quantity_delta * t.unit_cost
-                END
+                WHEN t.row_source NOT IN ('void', 'correction', 'revaluation')
+                    AND t.value_delta <> t.quantity_delta * t.unit_cost
+                    OR t.is_revalued AND t.is_first_of_run
+                    AND t.run_value <> t.remaining_after * (t.run_cost - t.run_cost_before)
                     THEN format(
                         'a %s of %s at %s is not worth %s', t.row_source, t.quantity_delta, t.unit_cost, t.value_delta
                     )

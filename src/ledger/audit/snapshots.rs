@@ -166,7 +166,7 @@ async fn compare_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>)
                 LIMIT 1
             ) AS e
             JOIN snapshots AS n ON n.pool_id = $1 AND n.status = 'closed'
-                AND n.window_end > e.recorded_at + interval '1 minute'
+                AND least(n.window_end, n.begun_at) > e.recorded_at + interval '1 minute'
             WHERE s.pool_id = $1 AND s.sku_id BETWEEN $2 AND $3
             GROUP BY s.sku_id
         ) AS d
@@ -187,7 +187,7 @@ async fn compare_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>)
                 LIMIT 1
             ) AS e
             WHERE n.pool_id = $1 AND n.status = 'closed'
-                AND n.window_end > e.recorded_at + interval '1 minute'
+                AND least(n.window_end, n.begun_at) > e.recorded_at + interval '1 minute'
             GROUP BY p.sku_id
         ) AS c USING (sku_id)
         WHERE coalesce(c.days, 0) < d.days

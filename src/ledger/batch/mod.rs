@@ -237,28 +237,30 @@ async fn load_goods(
     let whole: BTreeSet<i64> =
         if named.names_lots() { skus } else { expiring }.iter().copied().chain(off_sale).chain(short).collect();
     let whole: Vec<i64> = whole.into_iter().collect();
-    let depleted = goods.shipments.iter().flat_map(|shipment| &shipment.lines).flat_map(|line| &line.depletions);
+    let shipped = || goods.shipments.iter().flat_map(|shipment| &shipment.lines);
+    let depleted = shipped().flat_map(|line| &line.depletions).map(|depletion| depletion.lot);
+    let depleted = depleted.chain(shipped().filter_map(|line| line.lot));
     let names = LotNames {
         open_of: whole.clone(),
         newest_of: named.returned.iter().copied().collect(),
-        ids: named.acted.iter().copied().chain(depleted.map(|depletion| depletion.lot)).collect(),
+        ids: named.acted.iter().copied().chain(depleted).collect(),
     };
     goods.lots = goods::lots::lock_lots(conn, pool, &names).await?;
     if !whole.is_empty() {
         goods.pending = goods::open::find_pending(conn, pool, &whole).await?;
         goods.still_open = goods::find_still_open(conn, pool, &whole).await?;
     }
-    // Mostly no day waits to be closed, and then nothing came later than the first that is open.
-    let first_day = setting.catalogue.pool(pool).map_or(today, |pool| pool.date_at(pool.created_at));
-    let first_open = goods.last_snapshot.and_then(|date| date.succ_opt()).unwrap_or(first_day);
-    if !goods.lots.is_empty() && (today > first_open || !goods.still_open.is_empty()) {
-        let lots: Vec<Uuid> = goods.lots.iter().map(|lot| lot.id.uuid).collect();
-        let after = goods.last_snapshot.unwrap_or(first_day);
-        goods.later = find_later(conn, pool, after, &lots).await?;
-    }
     if !named.revalued.is_empty() {
         goods.closing = goods::lock_closing(conn, pool).await?;
         goods.sold = goods::costs::find_sold(conn, pool, &named.revalued).await?;
+    }
+    // Mostly no day waits to be closed, and then nothing came later than the first that is open.
+    let first_day = setting.catalogue.pool(pool).map_or(today, |pool| pool.date_at(pool.created_at));
+    let first_open = goods.last_snapshot.and_then(|date| date.succ_opt()).unwrap_or(first_day);
+    if !goods.lots.is_empty() && (today > first_open || goods.closing.is_some() || !goods.still_open.is_empty()) {
+        let lots: Vec<Uuid> = goods.lots.iter().map(|lot| lot.id.uuid).collect();
+        let after = goods.last_snapshot.unwrap_or(first_day);
+        goods.later = find_later(conn, pool, after, &lots).await?;
     }
     if !named.returns.0.is_empty() {
         goods.returns = goods::returns::find_returns(conn, pool, &named.returns.0, &named.returns.1).await?;

@@ -47,6 +47,8 @@ pub(crate) async fn put(
     let known: BTreeSet<i64> = skus.iter().flatten().map(|sku| sku.0).collect();
     load::ensure_stock(conn, pool, &known.into_iter().collect::<Vec<_>>(), setting.clock).await?;
     let now = setting.clock.at(load::read_under_lock(conn, pool, &[], &[]).await?.now);
+    // No day begins to close before these are on the shelf: they would be booked on a day that is over.
+    sqlx::query!("SELECT FROM pools WHERE pool_id = $1 FOR SHARE", pool.0).execute(&mut *conn).await?;
     let mut world = World::new(pool, now, setting.catalogue);
     let last = goods::find_last_snapshot(conn, pool).await?;
     world.put_first_open_date(last.and_then(|date| date.succ_opt()));

@@ -1,6 +1,9 @@
 //! What operations do to one lot. Each is a typed act with a reason. How much of a lot is there is told by what it has
 //! left and by what shipped and waits for its day to close.
 
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -142,13 +145,21 @@ fn revalue(
     if lot.received.unit_cost == unit_cost && !lot.cost_provisional && owed.is_zero() {
         return (0, true);
     }
-    let difference = (unit_cost - lot.received.unit_cost) * Decimal::from(lot.remaining);
-    let business_date = world.revalued_on(lot.id.uuid);
-    world.move_lot(LotMove {
-        revalued: Some((unit_cost, difference + owed)),
-        business_date,
-        ..step(world, client, act, LotMoveKind::Revaluation)
-    });
+    let business_date = world.booked_today();
+    let difference = unit_cost - lot.received.unit_cost;
+    let mut values: BTreeMap<NaiveDate, Decimal> =
+        world.revalued_on(lot).into_iter().map(|(day, units)| (day, difference * Decimal::from(units))).collect();
+    // Whatever was sold was sold by now.
+    if !owed.is_zero() || values.is_empty() {
+        *values.entry(business_date).or_default() += owed;
+    }
+    for (business_date, value) in values {
+        world.move_lot(LotMove {
+            revalued: Some((unit_cost, value)),
+            business_date,
+            ..step(world, client, act, LotMoveKind::Revaluation)
+        });
+    }
     if !owed.is_zero() {
         world.move_lot(LotMove {
             source_ref: Some(OF_WHAT_WAS_SOLD.to_owned()),

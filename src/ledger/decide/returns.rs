@@ -168,12 +168,13 @@ fn exceeded(
 /// Units that came back, from one lot of one shipment line.
 struct Source {
     shipped: Option<ShipmentLineRef>,
+    /// The lot, at the cost at which they left it; of a day that is not closed the one that the warehouse named.
     lot: Option<(LotId, Decimal)>,
     units: i64,
 }
 
-/// Where the units come from, last out first. Units of a line whose day is not closed, or that no lot covered, have no
-/// lot yet; units that no shipment is known of have not even a line.
+/// Where the units come from, last out first. Units of a line whose day is not closed have the lot that the warehouse
+/// named; where it named none, or no lot covered them, they have none yet. Units that no shipment is known of have not even a line.
 fn sources(world: &World<'_>, line: &ReturnLine, share: &[Share]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut unknown = line.quantity;
@@ -194,7 +195,9 @@ fn sources(world: &World<'_>, line: &ReturnLine, share: &[Share]) -> Vec<Source>
             }
         }
         if left > 0 {
-            found.push(Source { shipped: Some(shipped.clone()), lot: None, units: left });
+            let named = own.lot.filter(|_| same && own.depletions.is_empty()).and_then(|lot| world.lot(lot));
+            let lot = named.map(|named| (named.id, named.received.unit_cost));
+            found.push(Source { shipped: Some(shipped.clone()), lot, units: left });
         }
     }
     if unknown > 0 {

@@ -128,14 +128,14 @@ impl World<'_> {
         self.booked_on(self.today())
     }
 
-    /// The day on which another cost of a lot is booked: the first that is not closed and on which the lot was there.
-    /// Days that still wait to be closed take from it at the cost it has by then, so it has that cost from the first of
-    /// them on: booked later, the days between would show units leaving at more than they were worth.
-    pub(in crate::ledger) fn revalued_on(&self, lot: Uuid) -> NaiveDate {
-        let Some(sold) = self.goods.sold.get(&lot) else { return self.booked_today() };
+    /// The days on which another cost of what is left of a lot is booked, and for how many units: of each the first that is
+    /// not closed and since which it is there. Days that still wait to be closed take from the lot at the cost it has by
+    /// then, so it has that cost from the first of them on: booked later, the days between would show units leaving at
+    /// more than they were worth; booked earlier than units came, they would show a worth of nothing.
+    pub(in crate::ledger) fn revalued_on(&self, lot: &LotRecord) -> BTreeMap<NaiveDate, i64> {
         let first_day = || self.catalogue.pool(self.pool).map(|pool| self.local_date(pool.created_at));
         let open = self.goods.closing_date.or(self.goods.first_open_date).or_else(first_day);
-        open.map_or(sold.arrived_on, |open| open.max(sold.arrived_on))
+        self.fifo_lot(lot).since(open.unwrap_or_else(|| self.today()).min(self.booked_today()))
     }
 
     /// Units of a lot that are cost of goods, and what they were booked at.

@@ -177,6 +177,20 @@ proptest! {
         );
     }
 
+    /// Whatever is said of units from the day on since which they are there is true of no more than were there.
+    #[test]
+    fn what_is_left_is_there_since_some_day(lots in some_lots(), first in 0..4_u32) {
+        for lot in lots {
+            let since = lot.since(day(first));
+            prop_assert_eq!(since.values().sum::<i64>(), lot.remaining.max(0));
+            for date in (first..6).map(day) {
+                let later: i64 = lot.later.iter().filter(|(later, _)| *later > date).map(|(_, units)| units).sum();
+                let there: i64 = since.range(..=date).map(|(_, units)| units).sum();
+                prop_assert!(there <= (lot.remaining - later).max(0), "{lot:?} by {date}: {since:?}");
+            }
+        }
+    }
+
     /// What is short of a day comes off what arrives later: no unit is there twice.
     #[test]
     fn what_is_there_is_what_remains_less_all_that_shipped_and_can_be_had(

@@ -1,13 +1,11 @@
 //! CSV as RFC 4180 has it: a header with the names of the members of `POST /lots`, then a row a lot. An empty cell is an
 //! absent member. Rows of any length would be memory without bound, so there is a longest one.
 
-use std::str::FromStr;
-
-use chrono::NaiveDate;
 use csv_core::ReadRecordResult;
 
 use super::check::Gate;
 use super::{LONGEST_ROW, at_line, unreadable};
+use crate::catalog::days::read_date;
 use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
@@ -196,13 +194,13 @@ fn read_row(header: &[&'static str], cells: &[&str]) -> Json<ReceiveLot> {
         match *name {
             "pool" => lot.pool = text(),
             "sku" => lot.sku = text(),
-            "create_sku" => lot.create_sku = parse(&mut v, name, cell, "true or false"),
+            "create_sku" => lot.create_sku = read(&mut v, name, cell, "true or false", |cell| cell.parse().ok()),
             "lot_code" => lot.lot_code = text(),
-            "quantity" => lot.quantity = parse(&mut v, name, cell, "an integer"),
+            "quantity" => lot.quantity = read(&mut v, name, cell, "an integer", read_integer),
             "unit_cost" => lot.unit_cost = text(),
             "currency" => lot.currency = text(),
-            "received_date" => lot.received_date = parse::<NaiveDate>(&mut v, name, cell, "a date, YYYY-MM-DD"),
-            "expires_date" => lot.expires_date = parse::<NaiveDate>(&mut v, name, cell, "a date, YYYY-MM-DD"),
+            "received_date" => lot.received_date = read(&mut v, name, cell, "a date, YYYY-MM-DD", read_date),
+            "expires_date" => lot.expires_date = read(&mut v, name, cell, "a date, YYYY-MM-DD", read_date),
             "source" => lot.source = text(),
             _ => lot.source_ref = text(),
         }
@@ -210,10 +208,15 @@ fn read_row(header: &[&'static str], cells: &[&str]) -> Json<ReceiveLot> {
     Json { value: lot, violations: v }
 }
 
-fn parse<T: FromStr>(v: &mut Violations, name: &str, cell: &str, expected: &str) -> Option<T> {
-    let value = cell.parse().ok();
+fn read<T>(v: &mut Violations, name: &str, cell: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let value = read(cell);
     if value.is_none() {
         v.add(format!("/{name}"), format!("must be {expected}"));
     }
     value
+}
+
+/// An integer, written as JSON would.
+fn read_integer(cell: &str) -> Option<i64> {
+    cell.parse().ok().filter(|value: &i64| value.to_string() == cell)
 }

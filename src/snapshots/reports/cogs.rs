@@ -6,10 +6,10 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
-use super::{Amount, By, Key, MOST_ROWS, Subject, expect_fit};
+use super::{Amount, By, Key, MOST_ROWS, Subject, begin, expect_fit};
 use crate::catalog::{Catalogue, Pool};
 use crate::http::problem::Problem;
 use crate::http::table::{Cell, Row};
@@ -144,10 +144,11 @@ pub(super) async fn report(
     (from, to): (NaiveDate, NaiveDate),
 ) -> Result<CogsReport, Problem> {
     let mut rows: BTreeMap<Key, Sums> = BTreeMap::new();
+    let mut tx = begin(db).await?;
     for pool in pools {
-        let mut found = list_moved(db, pool.id, by, from, to).await?;
+        let mut found = list_moved(&mut tx, pool.id, by, from, to).await?;
         expect_fit(found.len())?;
-        found.extend(list_short(db, pool.id, by, from, to).await?);
+        found.extend(list_short(&mut tx, pool.id, by, from, to).await?);
         for (subject, sums) in found {
             *rows.entry(Key::of(catalogue, pool, by, subject)).or_default() += sums;
         }
@@ -165,7 +166,7 @@ pub(super) async fn report(
 /// what was sold at another cost than it turned out to have; and lots that came back of a shipment. What somebody brings
 /// that no shipment is known of is a gain of stock.
 async fn list_moved(
-    db: &PgPool,
+    conn: &mut PgConnection,
     pool: PoolId,
     by: By,
     from: NaiveDate,
@@ -199,7 +200,7 @@ async fn list_moved(
         by.as_str(),
         MOST_ROWS + 1,
     )
-    .fetch_all(db)
+    .fetch_all(conn)
     .await?;
     let sums = |provisional: bool, returned: bool, amount: Amount| match (returned, provisional) {
         (true, _) => Sums { returned: Amount { units: -amount.units, value: -amount.value }, ..Sums::default() },
@@ -221,7 +222,7 @@ async fn list_moved(
 
 /// Units of lines closed in the period that no lot covers to this day, at the cost of the newest lot of their SKU.
 async fn list_short(
-    db: &PgPool,
+    conn: &mut PgConnection,
     pool: PoolId,
     by: By,
     from: NaiveDate,
@@ -251,7 +252,7 @@ async fn list_short(
         to,
         by.as_str(),
     )
-    .fetch_all(db)
+    .fetch_all(conn)
     .await?;
     let short = rows.into_iter().map(|row| {
         let sums = Sums {

@@ -15,6 +15,7 @@ use axum::response::Response;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, Postgres, Transaction};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -164,6 +165,22 @@ fn take_pools(catalogue: &Catalogue, query: &mut Query) -> Vec<Arc<Pool>> {
         query.refuse("pool", "is not a pool of the catalogue");
     }
     pool.into_iter().collect()
+}
+
+/// One state of the books for all queries of a report, planned for what the tables hold now: right after a large import
+/// nothing is known of its rows yet, and a look-up for each of them would take longer than anyone waits.
+async fn begin(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    sqlx::query!(
+        r#"
+        SELECT
+            set_config('plan_cache_mode', 'force_custom_plan', true) AS a, set_config('jit', 'off', true) AS b,
+            set_config('enable_nestloop', 'off', true) AS c, set_config('statement_timeout', '12s', true) AS d
+        "#
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    Ok(tx)
 }
 
 fn expect_fit(rows: usize) -> Result<(), Problem> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
-use super::{Amount, By, Key, MOST_ROWS, Subject, expect_fit};
+use super::{Amount, By, Key, MOST_ROWS, Subject, begin, expect_fit};
 use crate::catalog::days::LAST_DATE;
 use crate::catalog::{Catalogue, Pool};
 use crate::http::problem::Problem;
@@ -106,8 +106,9 @@ pub(super) async fn report(
     as_of: Option<NaiveDate>,
 ) -> Result<ValuationReport, Problem> {
     let mut rows: BTreeMap<Key, Sums> = BTreeMap::new();
+    let mut tx = begin(db).await?;
     for pool in pools {
-        let found = list_held(db, pool.id, by, as_of.unwrap_or(LAST_DATE)).await?;
+        let found = list_held(&mut tx, pool.id, by, as_of.unwrap_or(LAST_DATE)).await?;
         expect_fit(found.len())?;
         for (subject, sums) in found {
             *rows.entry(Key::of(catalogue, pool, by, subject)).or_default() += sums;
@@ -124,7 +125,12 @@ pub(super) async fn report(
 
 /// Movements up to a date. Oldest ones have no business date and value of their own: they were worth what they moved,
 /// on the day they were entered.
-async fn list_held(db: &PgPool, pool: PoolId, by: By, as_of: NaiveDate) -> Result<Vec<(Subject, Sums)>, Problem> {
+async fn list_held(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    by: By,
+    as_of: NaiveDate,
+) -> Result<Vec<(Subject, Sums)>, Problem> {
     let rows = sqlx::query!(
         r#"
         SELECT
@@ -145,7 +151,7 @@ async fn list_held(db: &PgPool, pool: PoolId, by: By, as_of: NaiveDate) -> Resul
         by.as_str(),
         MOST_ROWS + 1,
     )
-    .fetch_all(db)
+    .fetch_all(conn)
     .await?;
     let held = rows.into_iter().map(|row| {
         let all = Amount { units: row.units, value: row.value };

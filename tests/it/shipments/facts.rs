@@ -220,3 +220,44 @@ async fn returns_are_listed_newest_first_by_order_and_by_what_came_back() {
     app.client.get("/returns?sku=NONE").await.expect(400);
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_that_is_repeated_by_many_at_once_is_what_it_was() {
+    let app = TestApp::start().await;
+    lot(&app, "TEA", 5, json!({})).await;
+    app.client.post("/shipments", &shipment("f1", &[("TEA", 1)], json!({"order_ref": "O-1"}))).await.expect(201);
+    let body = back("r1", Some("O-1"), &[json!({"sku": "TEA", "quantity": 1})]);
+    app.client.post("/returns", &body).await.expect(201);
+    for _ in 0..5 {
+        let repeated = (0..8).map(|_| app.client.post("/returns", &body));
+        for answer in futures_util::future::join_all(repeated).await {
+            answer.expect(200);
+        }
+    }
+    assert_eq!(numbers(&app, "TEA").await[0], 5);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_before_its_day_is_closed_is_of_the_lot_that_the_warehouse_named() {
+    let app = TestApp::start().await;
+    let tomorrow = app.clock.local_now().date_naive() + chrono::Days::new(1);
+    let named = json!({"lot_code": "EC", "unit_cost": "4.00", "expires_date": tomorrow.to_string()});
+    let id = lot(&app, "TEA", 10, named).await.id();
+    lot(&app, "TEA", 1, json!({"lot_code": "NEW", "unit_cost": "99.00", "received_date": "2026-01-20"})).await;
+    let mut body = shipment("f1", &[("TEA", 4)], json!({"order_ref": "O-1"}));
+    body["lines"][0]["lot_code"] = json!("EC");
+    app.client.post("/shipments", &body).await.expect(201);
+    let line = json!({"sku": "TEA", "quantity": 4, "disposition": "restock"});
+    let returned = app.client.post("/returns", &back("r1", Some("O-1"), &[line])).await.expect(201);
+    let back = returned.at("/lines/0/lots/0/lot_id").as_str().unwrap().to_owned();
+    let read = app.client.get(&format!("/lots/{back}")).await.expect(200);
+    assert_eq!([read.at("/lot_code"), read.at("/unit_cost")], [json!("EC"), json!("4.00")]);
+    assert_eq!([read.at("/expires_date"), read.at("/source_lot_id")], [json!(tomorrow.to_string()), json!(id)]);
+    let recall = json!({"lot_code": "EC", "reason": "metal"});
+    app.client.post("/lots/quarantine", &recall).await.expect(200);
+    assert_eq!(app.availability("TEA").await["sellable_quantity"], 1);
+    app.advance(86_400);
+    app.work().await;
+    app.finish().await;
+}

@@ -18,14 +18,12 @@ pub(in crate::ledger::batch) async fn find_sold(
 ) -> sqlx::Result<Vec<(Uuid, Sold)>> {
     let rows = sqlx::query!(
         r#"
-        SELECT u.lot_id AS "lot_id!", t.units AS "units!", t.cost AS "cost!", t.arrived_on AS "arrived_on!"
+        SELECT u.lot_id AS "lot_id!", t.units AS "units!", t.cost AS "cost!"
         FROM unnest($2::uuid[]) AS u (lot_id)
         CROSS JOIN LATERAL (
             SELECT
                 coalesce(-sum(quantity_delta) FILTER (WHERE c.is_cost), 0)::bigint AS units,
-                coalesce(-sum(value_delta) FILTER (WHERE c.is_cost), 0) AS cost,
-                min(coalesce(business_date, (recorded_at AT TIME ZONE 'UTC')::date)) FILTER (WHERE seq = 1)
-                    AS arrived_on
+                coalesce(-sum(value_delta) FILTER (WHERE c.is_cost), 0) AS cost
             FROM lot_transactions AS t
             CROSS JOIN LATERAL (
                 SELECT
@@ -37,17 +35,13 @@ pub(in crate::ledger::batch) async fn find_sold(
             ) AS c
             WHERE t.pool_id = $1 AND t.lot_id = u.lot_id
         ) AS t
-        WHERE t.arrived_on IS NOT NULL
         "#,
         pool.0,
         lots,
     )
     .fetch_all(conn)
     .await?;
-    let sold = rows
-        .into_iter()
-        .map(|row| (row.lot_id, Sold { units: row.units, cost: row.cost.normalize(), arrived_on: row.arrived_on }));
-    Ok(sold.collect())
+    Ok(rows.into_iter().map(|row| (row.lot_id, Sold { units: row.units, cost: row.cost.normalize() })).collect())
 }
 
 /// The newest correction of what was sold of each of these lots: when, and the cost that it made of it. What had left a

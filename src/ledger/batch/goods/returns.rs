@@ -29,7 +29,7 @@ pub(in crate::ledger::batch) async fn find_returns(
         Head,
         r#"
         SELECT r.*
-        FROM unnest($2::text[], $3::text[]) AS u (source, source_ref)
+        FROM (SELECT DISTINCT * FROM unnest($2::text[], $3::text[])) AS u (source, source_ref)
         CROSS JOIN LATERAL (
             SELECT return_id, source, source_ref, order_ref, client_id, recorded_at
             FROM returns

@@ -178,3 +178,122 @@ async fn shipments_that_are_voided_together_give_back_all_that_they_took() {
     assert_eq!(shop.worth(None).await, of(10, "20.00"));
     shop.finish().await;
 }
+
+/// Every day of a pool, from its first to today: units and worth of a lot, and of all.
+async fn never_less_than_nothing(shop: &Shop, first: NaiveDate) {
+    for date in first.iter_days().take_while(|date| *date <= shop.today()) {
+        let report = shop.app.client.get(&format!("/reports/valuation?by=lot&as_of={date}")).await.expect(200);
+        for row in report.at("/data").as_array().unwrap() {
+            let (units, value) = (row["remaining_quantity"].as_i64().unwrap(), row["value"].as_str().unwrap());
+            assert!(units >= 0 && !value.starts_with('-') && (units > 0 || value == "0.00"), "{date}: {row}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cost_is_that_of_units_from_the_day_on_since_which_they_are_there() {
+    let shop = Shop::open().await;
+    let first = shop.today();
+    let lot = shop.receive("L", first, 10, "5.00").await;
+    let (gone, back) = (shop.ship("f1", 4, None).await, shop.ship("f2", 6, None).await);
+    shop.close_today().await;
+    shop.void(&gone).await;
+    let second = shop.today();
+    shop.app.advance(2 * 86_400);
+    shop.void(&back).await;
+    shop.revalue(&lot, "3.00", None).await;
+    assert_eq!(shop.worth(Some(second)).await, of(4, "12.00"));
+    assert_eq!(shop.worth(None).await, of(10, "30.00"));
+    never_less_than_nothing(&shop, first).await;
+    shop.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sold_is_corrected_when_it_had_been_sold() {
+    let shop = Shop::open().await;
+    let first = shop.today();
+    let lot = shop.receive("A", first, 10, "5.00").await;
+    shop.receive("B", first, 5, "7.00").await;
+    let act = async |what: &str| {
+        let path = format!("/lots/{lot}/{what}");
+        shop.app.client.post(&path, &json!({"reason": "look"})).await.expect(200);
+    };
+    act("quarantine").await;
+    shop.ship("f1", 15, None).await;
+    shop.close_today().await;
+    let second = shop.today();
+    shop.app.advance(2 * 86_400);
+    act("unquarantine").await;
+    shop.revalue(&lot, "3.00", Some(true)).await;
+    assert_eq!(shop.cogs(second, second).await[3], of(0, "0.00"));
+    assert_eq!(shop.cogs(first, shop.today()).await[3], of(15, "65.00"));
+    never_less_than_nothing(&shop, first).await;
+    shop.finish().await;
+}
+
+/// A file whose lots are in the tables and not yet on the shelf, when somebody closes the day that they are booked on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_closes_after_a_file_of_lots_that_was_on_its_way() {
+    let shop = Shop::open().await;
+    let today = shop.today();
+    shop.receive("A", today, 1, "1.00").await;
+    let waiting = async || {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&shop.app.db.owner()).await.unwrap()
+    };
+    // The file has to wait for one of its names.
+    let owner = shop.app.db.owner();
+    let mut other = owner.begin().await.unwrap();
+    let sql = "INSERT INTO lots (pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity,
+            unit_cost, currency, received_date, source, source_ref, client_id, recorded_at, quarantined_quantity,
+            cost_provisional)
+        SELECT pool_id, gen_random_uuid(), sku_id, 'X', origin, status, 1, 1, unit_cost, currency, received_date, source, 'x',
+            client_id, recorded_at, 0, false
+        FROM lots";
+    other.execute(sqlx::raw_sql(sql)).await.unwrap();
+    let file = format!(
+        "sku,lot_code,quantity,unit_cost,currency,received_date,source_ref\n\
+         TEA,B,4,1.00,EUR,{today},b\nTEA,C,5,1.00,EUR,{today},x\n"
+    );
+    let client = &shop.app.client;
+    let import = async { client.post_bytes("/lots/import", &[("content-type", "text/csv")], file.into_bytes()).await };
+    let close = async {
+        while waiting().await < 1 {
+            tokio::task::yield_now().await;
+        }
+        let ask = async { client.post("/snapshots", &json!({"date": today, "close_early": true})).await };
+        let released = async {
+            while waiting().await < 2 && !is_closed(&shop).await {
+                tokio::task::yield_now().await;
+            }
+            other.rollback().await.unwrap();
+        };
+        futures_util::future::join(ask, released).await.0
+    };
+    let (imported, closed) = futures_util::future::join(import, close).await;
+    imported.expect(200);
+    closed.expect(201);
+    let day = client.get(&format!("/snapshots/default/{today}")).await.expect(200);
+    assert_eq!(day.at("/skus/data/0/on_hand_quantity"), 10, "{}", day.at("/skus/data"));
+    assert_eq!(shop.worth(Some(today)).await, of(10, "10.00"));
+    shop.finish().await;
+}
+
+async fn is_closed(shop: &Shop) -> bool {
+    let sql = "SELECT EXISTS (SELECT FROM snapshots WHERE status = 'closed')";
+    sqlx::query_scalar(sql).fetch_one(&shop.app.db.owner()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_after_a_day_was_closed_early_is_missing_in_nothing() {
+    let shop = Shop::open().await;
+    shop.receive("A", shop.today(), 1, "1.00").await;
+    shop.app.advance(120);
+    let body = json!({"date": shop.today(), "close_early": true});
+    shop.app.client.post("/snapshots", &body).await.expect(201);
+    shop.app.advance(120);
+    shop.app.stock("MUG", 3).await;
+    shop.app.audit().await;
+    shop.finish().await;
+}
