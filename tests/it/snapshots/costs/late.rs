@@ -212,7 +212,7 @@ async fn another_cost_is_that_of_units_from_the_day_on_since_which_they_are_ther
 async fn what_was_sold_is_corrected_when_it_had_been_sold() {
     let shop = Shop::open().await;
     let first = shop.today();
-    let lot = shop.receive("A", first, 10, "5.00").await;
+    let lot = shop.receive("A", first, 12, "5.00").await;
     shop.receive("B", first, 5, "7.00").await;
     let act = async |what: &str| {
         let path = format!("/lots/{lot}/{what}");
