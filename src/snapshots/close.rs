@@ -168,18 +168,22 @@ enum Begun {
 
 async fn begin(conn: &mut PgConnection, clock: &Clock, closing: Closing) -> Result<Begun, CloseError> {
     let Closing { pool, date, early, client } = closing;
-    // A file of lots that is on its way comes first: it has booked its lots already.
-    sqlx::query!(
-        "SELECT set_config('lock_timeout', '30s', true) AS a, set_config('statement_timeout', '60s', true) AS b"
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    sqlx::query!("SELECT FROM pools WHERE pool_id = $1 FOR NO KEY UPDATE", pool.0).execute(&mut *conn).await?;
-    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
-    if let Some((window, closed)) = find_day(conn, pool, date).await? {
-        let day = Day { pool, date, window, client };
-        return Ok(if closed { Begun::Closed } else { Begun::Open { day, begun_at: now } });
+    let known = async |conn: &mut PgConnection| -> Result<Option<Begun>, CloseError> {
+        let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+        let found = find_day(conn, pool, date).await?;
+        Ok(found.map(|(window, closed)| {
+            let day = Day { pool, date, window, client };
+            if closed { Begun::Closed } else { Begun::Open { day, begun_at: now } }
+        }))
+    };
+    if let Some(begun) = known(conn).await? {
+        return Ok(begun);
     }
+    wait_for_files(conn, pool).await?;
+    if let Some(begun) = known(conn).await? {
+        return Ok(begun);
+    }
+    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
     let home = find_home(conn, pool).await?.ok_or_else(|| CloseError::Inconsistent(format!("no pool {}", pool.0)))?;
     let newest = find_newest(conn, pool).await?;
     let window = window_of(
@@ -293,6 +297,18 @@ async fn find_newest(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Opti
 /// From the database and not from memory, which may be behind a change of zone.
 async fn find_home(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Option<Home>> {
     Ok(zones::find(conn, pool).await?.map(|(zones, created_at)| Home { zones, created_at }))
+}
+
+/// Files of lots that are on their way come first: they have booked their lots, and hold this row until those are on the
+/// shelf.
+async fn wait_for_files(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT set_config('lock_timeout', '30s', true) AS a, set_config('statement_timeout', '60s', true) AS b"
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    sqlx::query!("SELECT FROM pools WHERE pool_id = $1 FOR NO KEY UPDATE", pool.0).execute(conn).await?;
+    Ok(())
 }
 
 /// Waits until no transaction of the ledger is at work that read its clock before the day ended: whoever locks a row
