@@ -185,7 +185,7 @@ codes! {
     PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, false;
     /// Something went wrong inside Holdfast; nothing was done.
     Internal = "internal", INTERNAL_SERVER_ERROR, true;
-    /// Too many commands are waiting for this SKU.
+    /// Too many commands are waiting for this stock, or too many files are on their way.
     Busy = "busy", SERVICE_UNAVAILABLE, true;
     /// The database cannot be reached.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, true;
