@@ -35,9 +35,9 @@ FROM (VALUES
 ('00000000-0000-7000-8000-000000000024', 1, 'return', NULL, 1, 1, 2.5, 1, '2026-01-12', NULL),
 ('00000000-0000-7000-8000-000000000022', 1, 'receipt', NULL, 2, 2, 3, 0, '2026-01-09', NULL),
 ('00000000-0000-7000-8000-000000000022', 2, 'snapshot_depletion', '20260110', -2, 0, 3, 0, '2026-01-10', NULL),
-('00000000-0000-7000-8000-000000000023', 1, 'receipt', NULL, 4, 4, 4, 0, '2026-01-12', NULL),
+('00000000-0000-7000-8000-000000000023', 1, 'receipt', NULL, 4, 4, 4, 0, '2026-01-11', NULL),
 ('00000000-0000-7000-8000-000000000023', 2, 'shortage_settlement', '00000000-0000-7000-b000-000000000023/a', -2, 2, 4,
-0, '2026-01-12', '00000000-0000-7000-b000-000000000023')
+0, '2026-01-11', '00000000-0000-7000-b000-000000000023')
 ) AS moved (lot_id, seq, row_source, source_ref_id, delta, remaining, cost, quarantined, business_date, shipment_id);
 
 INSERT INTO reservations (
@@ -103,7 +103,7 @@ FROM (VALUES
 (25, 1, 'snapshot', 21, 21, 1, 2.5, '2026-01-10'),
 (25, 2, 'reversal', 21, 21, -1, 2.5, '2026-01-12'),
 (23, 1, 'snapshot', 22, 22, 2, 3, '2026-01-10'),
-(23, 2, 'settlement', 22, 23, 2, 4, '2026-01-12')
+(23, 2, 'settlement', 22, 23, 2, 4, '2026-01-11')
 ) AS depletion (shipment, n, kind, sku_id, lot, quantity, cost, cost_date);
 
 INSERT INTO stock_entries (
