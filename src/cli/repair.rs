@@ -150,9 +150,6 @@ async fn diagnose_all(
     most: Option<usize>,
     json: bool,
 ) -> anyhow::Result<bool> {
-    if !diagnose::has_lots(conn, pool).await? {
-        eprint!("{}", report::NO_LOTS);
-    }
     let mut found = 0;
     loop {
         let findings = most.map_or(Limits::default().findings, |most| most.saturating_sub(found).max(1));
@@ -178,6 +175,9 @@ async fn diagnose_all(
             return Ok(found == 0);
         }
     }
+    if found == 0 && !diagnose::has_lots(conn, pool).await? {
+        eprint!("{}", report::NO_LOTS);
+    }
     if !json {
         println!("{found} found");
     }
@@ -198,9 +198,9 @@ async fn apply_plan(
     // What repair is asked to do and nothing else: no job, no sweep.
     (settings.intervals.jobs, settings.intervals.sweep) = (None, None);
     let running = app::start(database.options.clone(), Clock::new(), settings).await?;
-    let mut clean = true;
+    let (mut clean, mut moved) = (true, apply::Moved::default());
     for finding in plan.findings.iter().filter(|one| only.is_empty() || only.contains(&one.id)) {
-        let applied = apply::apply(&running.app, finding, dry_run, None).await?;
+        let applied = apply::apply(&running.app, finding, dry_run, None, &mut moved).await?;
         let outcome = serde_json::to_value(applied.outcome)?;
         let outcome = outcome.as_str().unwrap_or_default().replace('_', " ");
         println!("{outcome}: {} {} {}", finding.id, finding.kind.as_str(), finding.subject);
@@ -208,6 +208,7 @@ async fn apply_plan(
         clean &=
             matches!(applied.outcome, Outcome::Applied | Outcome::WouldApply | Outcome::AlreadyApplied | Outcome::Gone);
     }
+    moved.keep_off_sale(&running.app).await;
     if dry_run {
         println!("a dry run: nothing was changed; --apply does it");
     }

@@ -4,6 +4,8 @@
 //! is decided elsewhere, under the locks that are taken here. Lock order as everywhere: the newest day (as the close of
 //! one does), stock, lines, lots.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
@@ -11,12 +13,25 @@ use uuid::Uuid;
 
 use crate::ids::{ClientId, PoolId, SkuId};
 use crate::ledger::balance::{Balance, Delta};
-use crate::ledger::batch::{BatchError, oversells};
+use crate::ledger::batch::{BatchError, goods, oversells};
 use crate::ledger::world::OversellMove;
 
 mod locks;
 
 pub use locks::{hold_newest_day, lock_line, lock_lots, lock_stock};
+
+/// When what was sold of each of these lots was corrected last, and to which cost: what had left a lot by then left it
+/// at this cost.
+///
+/// # Errors
+/// Database errors.
+pub async fn find_corrected(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lots: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, (DateTime<Utc>, Decimal)>> {
+    goods::costs::find_corrected(conn, pool, lots).await
+}
 
 /// Who corrects, when, and why.
 #[derive(Debug, Clone)]
@@ -328,7 +343,8 @@ pub struct Taken {
     pub unit_cost: Option<Decimal>,
 }
 
-/// Appends depletions of a line, numbered on from its newest, and sets what the line says it took from lots.
+/// Appends depletions of a line, numbered on from its newest, and sets what the line says it took from lots, and on
+/// which day if it says none.
 ///
 /// # Errors
 /// Database errors.
@@ -338,7 +354,7 @@ pub async fn line(
     (shipment, line_ref): (Uuid, &str),
     kind: &'static str,
     taken: &[Taken],
-    depleted: i64,
+    (depleted, day): (i64, Option<NaiveDate>),
     by: &Author,
 ) -> sqlx::Result<()> {
     for one in taken {
@@ -372,13 +388,15 @@ pub async fn line(
     sqlx::query!(
         r#"
         UPDATE shipment_lines
-        SET depleted_quantity = $4
-        WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3 AND depleted_quantity <> $4
+        SET depleted_quantity = $4, snapshot_date = coalesce(snapshot_date, $5)
+        WHERE pool_id = $1 AND shipment_id = $2 AND line_ref = $3
+            AND (depleted_quantity <> $4 OR snapshot_date IS NULL AND $5::date IS NOT NULL)
         "#,
         pool.0,
         shipment,
         line_ref,
         depleted,
+        day,
     )
     .execute(conn)
     .await?;

@@ -4,6 +4,8 @@
 //! A finding that a file or a request carries is never believed: what is written follows from what is seen under the
 //! locks, and both the evidence and the correction must be the same. A dry run does all of it and then rolls back.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use scoped_futures::ScopedFutureExt;
@@ -61,15 +63,37 @@ pub struct Applied {
     pub detail: String,
 }
 
+/// SKUs of which lots were corrected. What of them is off sale is kept so once the last of their findings is done: a
+/// pass between two would change the evidence of the second.
+#[derive(Debug, Default)]
+pub struct Moved(BTreeSet<(PoolId, SkuId)>);
+
+impl Moved {
+    /// What could not be kept off sale is by the next close of a day.
+    pub async fn keep_off_sale(self, app: &App) {
+        for (pool, sku) in self.0 {
+            if let Err(error) = expiry::expire(app, pool, &[sku]).await {
+                tracing::warn!(%error, pool = pool.0, sku = sku.0, "lots were not kept off sale after a repair");
+            }
+        }
+    }
+}
+
 /// Applies one finding, or does all but commit.
 ///
 /// # Errors
 /// Contention that did not clear, and a database that cannot be reached: what is wrong with the finding is an outcome.
-pub async fn apply(app: &App, finding: &Finding, dry_run: bool, by: Option<ClientId>) -> sqlx::Result<Applied> {
+pub async fn apply(
+    app: &App,
+    finding: &Finding,
+    dry_run: bool,
+    by: Option<ClientId>,
+    moved: &mut Moved,
+) -> sqlx::Result<Applied> {
     let tried = match &finding.correction {
         Correction::Manual { reason } => Ok((Outcome::Manual, reason.clone())),
         Correction::ExpireHold | Correction::CloseDay => by_service(app, finding, dry_run, by).await,
-        _ => in_ledger(app, finding, dry_run, by).await,
+        _ => in_ledger(app, finding, dry_run, by, moved).await,
     };
     let (outcome, detail) = match tried {
         Ok(done) => done,
@@ -110,6 +134,7 @@ async fn in_ledger(
     finding: &Finding,
     dry_run: bool,
     by: Option<ClientId>,
+    moved: &mut Moved,
 ) -> sqlx::Result<(Outcome, String)> {
     let done = tx::write(&app.db, "repair", |conn| {
         async move {
@@ -131,13 +156,11 @@ async fn in_ledger(
     })
     .await;
     match done {
-        Ok((outcome, mut detail, sku)) => {
+        Ok((outcome, detail, sku)) => {
             if let Some(sku) = sku {
                 app.projection.reread(finding.pool_id, sku);
-                if moves_lots(&finding.correction)
-                    && let Err(error) = expiry::expire(app, finding.pool_id, &[sku]).await
-                {
-                    detail = format!("Lots that are off sale are kept so by the next close of a day: {error}.");
+                if changes_lots(&finding.correction) {
+                    moved.0.insert((finding.pool_id, sku));
                 }
             }
             Ok((outcome, detail))
@@ -147,13 +170,12 @@ async fn in_ledger(
     }
 }
 
-/// Whether shipped units may be taken from other lots than before, so that more of those that are off sale is there.
-fn moves_lots(correction: &Correction) -> bool {
-    match correction {
-        Correction::CorrectLot { quantity, .. } => *quantity != 0,
-        Correction::CorrectLine { .. } | Correction::SettleShortage { .. } => true,
-        _ => false,
-    }
+/// Whether more of lots that are off sale may be there than before, or shipped units may be taken from other lots.
+fn changes_lots(correction: &Correction) -> bool {
+    matches!(
+        correction,
+        Correction::CorrectLot { .. } | Correction::CorrectLine { .. } | Correction::SettleShortage { .. }
+    )
 }
 
 async fn look(conn: &mut PgConnection, finding: &Finding, now: DateTime<Utc>) -> sqlx::Result<Option<Finding>> {
@@ -209,7 +231,7 @@ async fn find_sku(conn: &mut PgConnection, finding: &Finding) -> sqlx::Result<Op
             .fetch_optional(conn)
             .await?
         }
-        Subject::Reservation { .. } | Subject::Day { .. } => None,
+        Subject::Reservation { .. } | Subject::Day { .. } | Subject::Check { .. } => None,
     };
     Ok(sku.map(SkuId))
 }
@@ -291,18 +313,22 @@ async fn append(conn: &mut PgConnection, finding: &Finding, by: &Author) -> sqlx
             };
             correct::lot(conn, pool, &step, by).await
         }
-        (Correction::CorrectLine { units, depleted_quantity }, Subject::Line { shipment_id, line_ref }) => {
+        (
+            Correction::CorrectLine { units, depleted_quantity, snapshot_date },
+            Subject::Line { shipment_id, line_ref },
+        ) => {
             move_lots(conn, pool, "correction", (*shipment_id, line_ref), units, by).await?;
             let taken = taken(units);
             let line = (*shipment_id, line_ref.as_str());
-            correct::line(conn, pool, line, "correction", &taken, *depleted_quantity, by).await
+            let after = (*depleted_quantity, *snapshot_date);
+            correct::line(conn, pool, line, "correction", &taken, after, by).await
         }
         (Correction::SettleShortage { units }, Subject::Line { shipment_id, line_ref }) => {
             move_lots(conn, pool, "shortage_settlement", (*shipment_id, line_ref), units, by).await?;
             let quantity: i64 = units.iter().map(|one| one.quantity).sum();
             let line = (*shipment_id, line_ref.as_str());
             let depleted = find_depleted(conn, pool, line).await? + quantity;
-            correct::line(conn, pool, line, "settlement", &taken(units), depleted, by).await?;
+            correct::line(conn, pool, line, "settlement", &taken(units), (depleted, None), by).await?;
             correct::shortage(conn, pool, line, quantity, by).await
         }
         _ => Err(sqlx::Error::Protocol(format!("a correction that does not fit: {}", finding.id))),
@@ -329,7 +355,7 @@ async fn move_lots(
             source_ref: Some(format!("{shipment}/{line_ref}")),
             shipment: Some(shipment),
             quantity: one.lot_quantity,
-            value: Some(one.unit_cost * Decimal::from(one.lot_quantity)),
+            value: Some(one.value.unwrap_or(one.unit_cost * Decimal::from(one.lot_quantity))),
         };
         correct::lot(conn, pool, &step, by).await?;
     }

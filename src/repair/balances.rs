@@ -3,16 +3,19 @@
 //! The ledger is append-only, the balance row is not: where they differ, the row is set back, with an entry that moves
 //! nothing (a balance changes only together with a new entry). An entry that does not follow from the one before stays
 //! as it is for ever; what follows it is put right where reservations and lots say that the jump was wrong, and left
-//! where they say that it was right. Several breaks of one SKU are undone where they make up the difference together, or
-//! one of them does.
+//! where they say that it was right. Several breaks of one SKU are undone where they make up the difference together,
+//! or one of them does.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::books::Books;
 use super::evidence::finding;
 use super::{Correction, Finding, Kind, Subject};
 use crate::ids::{PoolId, SkuId};
+use crate::ledger::audit::place::{self, Place};
 use crate::ledger::balance::{Balance, Delta};
 
 /// SKUs of a page whose balance row is not its newest entry, or not what lots sum up to.
@@ -255,14 +258,14 @@ pub(super) async fn look_drift(conn: &mut PgConnection, pool: PoolId, sku: SkuId
 pub(super) async fn look_break(
     conn: &mut PgConnection,
     pool: PoolId,
-    sku: SkuId,
-    seq: i64,
+    now: DateTime<Utc>,
+    (sku, seq): (SkuId, i64),
     books: &mut Books,
 ) -> sqlx::Result<Option<Finding>> {
     let Some(found) = find_breaks(conn, pool, (sku.0, seq), (sku.0, seq)).await?.pop() else { return Ok(None) };
     let pair = sqlx::query!(
         r#"
-        SELECT to_jsonb(e) AS "row!", seq
+        SELECT to_jsonb(e) AS "row!", seq, shipment_id, reservation_id, line
         FROM stock_entries AS e
         WHERE pool_id = $1 AND sku_id = $2 AND seq <= $3
         ORDER BY seq DESC
@@ -275,6 +278,7 @@ pub(super) async fn look_break(
     .fetch_all(&mut *conn)
     .await?;
     let before = pair.get(1).map_or(0, |before| before.seq);
+    let names = pair.first().map(|own| (own.shipment_id, own.reservation_id.zip(own.line)));
     let subject = Subject::Entry { sku_id: sku, seq };
     let rows = pair.into_iter().map(|row| row.row).collect();
     if before + 1 != seq {
@@ -283,7 +287,15 @@ pub(super) async fn look_break(
         return Ok(Some(finding(Kind::LedgerBreak, pool, subject, rows, detail, correction)));
     }
     let jump = found.jump;
+    let is_contradicted = match names {
+        Some(names) => contradicts(conn, pool, now, sku, names).await?,
+        None => false,
+    };
     let correction = match see(conn, pool, sku).await? {
+        _ if is_contradicted => Correction::manual(
+            "What it says it moved is not what its shipment or its reservation says: the entry itself was edited. \
+             Restore it from a backup.",
+        ),
         Some(seen) if seen.row == seen.newest => undo(jump, books.breaks(conn, pool, sku.0).await?, &seen),
         _ => Correction::manual("The balance row is not its newest entry. Repair that first, then diagnose again."),
     };
@@ -292,6 +304,30 @@ pub(super) async fn look_break(
         jump.on_hand, jump.quarantined, jump.held, jump.committed
     );
     Ok(Some(finding(Kind::LedgerBreak, pool, subject, rows, detail, correction)))
+}
+
+/// Whether what an entry names moved something else. Such an entry is never known as it is: noting its jump would leave
+/// that unsaid.
+async fn contradicts(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    now: DateTime<Utc>,
+    sku: SkuId,
+    (shipment, line): (Option<Uuid>, Option<(Uuid, i16)>),
+) -> sqlx::Result<bool> {
+    if let Some(shipment) = shipment {
+        let about = format!("shipment {shipment} sku {}", sku.0);
+        let found = place::find(conn, pool, now, Place::Shipments(shipment, shipment)).await?;
+        if found.iter().any(|one| one.check == "shipment_matches_ledger" && one.subject == about) {
+            return Ok(true);
+        }
+    }
+    if let Some((reservation, line)) = line {
+        let about = format!("reservation {reservation} line {line}");
+        let found = place::find(conn, pool, now, Place::Reservations(reservation, reservation)).await?;
+        return Ok(found.iter().any(|one| one.check == "line_matches_ledger" && one.subject == about));
+    }
+    Ok(false)
 }
 
 /// Undoes the part of a jump that reservations and lots contradict: where all breaks of the SKU make up the difference,
@@ -317,8 +353,8 @@ fn undo(jump: Delta, all: &[Break], seen: &Seen) -> Correction {
     delta.map_or_else(
         || {
             Correction::manual(format!(
-                "The balance is {}; reservations and lots make it {}. This entry does not explain the difference. Repair \
-                 the other findings of this SKU first and diagnose again; if this one stays, count the shelf.",
+                "The balance is {}; reservations and lots make it {}. This entry does not explain the difference. \
+                 Repair the other findings of this SKU first and diagnose again; if this one stays, count the shelf.",
                 say(now),
                 say(truth)
             ))

@@ -6,12 +6,16 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::balances::{self, Break};
 use crate::ids::{PoolId, SkuId};
+use crate::ledger::audit::Found;
+use crate::ledger::audit::place::{self, Place};
+use crate::ledger::correct;
 
 /// What was read so far; of one pool.
 #[derive(Debug, Default)]
@@ -19,7 +23,11 @@ pub struct Books {
     lots: BTreeMap<Uuid, Given>,
     shelves: BTreeMap<i64, Option<Shelf>>,
     days: BTreeMap<(i64, NaiveDate), Option<i64>>,
+    closes: BTreeMap<(i64, NaiveDate), Option<i64>>,
+    takings: BTreeMap<(Uuid, Taking), Taken>,
+    corrected: BTreeMap<Uuid, Option<(DateTime<Utc>, Decimal)>>,
     breaks: BTreeMap<i64, Vec<Break>>,
+    checked_days: Option<Vec<Found>>,
 }
 
 /// What a lot gave to lines.
@@ -29,6 +37,22 @@ pub(super) struct Given {
     pub beyond: i64,
     /// How many it could take back; none if there is no such lot.
     pub room: Option<i64>,
+}
+
+/// What took units from a lot: a day's snapshot, or the settlement of a line's shortage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Taking {
+    Day(NaiveDate),
+    Settlement(Uuid, String),
+}
+
+/// What a lot gave, by its transactions and by the depletions that name it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taken {
+    /// Units that depletions took beyond what transactions gave.
+    pub beyond: i64,
+    /// What a unit was worth when it left by the newest of these transactions, or has been corrected to since.
+    pub worth: Option<Decimal>,
 }
 
 /// By how much the lots of a SKU hold more than is on its shelf and was shipped and not yet depleted.
@@ -41,9 +65,11 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Whether lots that hold `units` more would be further from the shelf than they are.
+    /// Whether lots that hold `units` more would be further from the shelf than they are, or beyond it: what is missing
+    /// on one side is no reason for too much on the other.
     pub(super) fn is_worse_with(self, units: i64) -> bool {
-        (self.by_ledgers + units).abs() > self.by_ledgers.abs()
+        let after = self.by_ledgers + units;
+        units != 0 && after != 0 && after.signum() == units.signum()
     }
 }
 
@@ -86,6 +112,68 @@ impl Books {
         let beyond = read_beyond_close(conn, pool, sku, date).await?;
         self.days.insert((sku, date), beyond);
         Ok(beyond)
+    }
+
+    /// Units that lines took from lots by the snapshot of a day, beyond what the close of that day says; all of them
+    /// where it is not closed. `None`: it is, and says nothing of the SKU.
+    pub(super) async fn lines_beyond_close(
+        &mut self,
+        conn: &mut PgConnection,
+        pool: PoolId,
+        sku: i64,
+        date: NaiveDate,
+    ) -> sqlx::Result<Option<i64>> {
+        if let Some(beyond) = self.closes.get(&(sku, date)) {
+            return Ok(*beyond);
+        }
+        let beyond = read_lines_beyond_close(conn, pool, sku, date).await?;
+        self.closes.insert((sku, date), beyond);
+        Ok(beyond)
+    }
+
+    pub(super) async fn taken(
+        &mut self,
+        conn: &mut PgConnection,
+        pool: PoolId,
+        lot: Uuid,
+        by: Taking,
+    ) -> sqlx::Result<Taken> {
+        if let Some(taken) = self.takings.get(&(lot, by.clone())) {
+            return Ok(*taken);
+        }
+        let corrected = self.corrected(conn, pool, lot).await?;
+        let taken = read_taken(conn, pool, lot, &by, corrected).await?;
+        self.takings.insert((lot, by), taken);
+        Ok(taken)
+    }
+
+    /// When what was sold of a lot was corrected last, and to which cost.
+    pub(super) async fn corrected(
+        &mut self,
+        conn: &mut PgConnection,
+        pool: PoolId,
+        lot: Uuid,
+    ) -> sqlx::Result<Option<(DateTime<Utc>, Decimal)>> {
+        if let Some(corrected) = self.corrected.get(&lot) {
+            return Ok(*corrected);
+        }
+        let corrected = correct::find_corrected(conn, pool, &[lot]).await?.remove(&lot);
+        self.corrected.insert(lot, corrected);
+        Ok(corrected)
+    }
+
+    /// What the audit finds about the days of the pool: one pass, whatever is asked of it.
+    pub(super) async fn checked_days(
+        &mut self,
+        conn: &mut PgConnection,
+        pool: PoolId,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<&Vec<Found>> {
+        let found = match self.checked_days.take() {
+            Some(found) => found,
+            None => place::find(conn, pool, now, Place::Days).await?,
+        };
+        Ok(self.checked_days.insert(found))
     }
 
     /// Every break of a SKU that no repair has named.
@@ -183,6 +271,130 @@ async fn read_beyond_close(
     .await
 }
 
+/// What was corrected of a line is taken off: of what another day took first, as corrections are made.
+async fn read_lines_beyond_close(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    sku: i64,
+    date: NaiveDate,
+) -> sqlx::Result<Option<i64>> {
+    let seen = sqlx::query!(
+        r#"
+        SELECT
+            (
+                SELECT coalesce(sum(
+                    CASE
+                        WHEN t.back = 0 THEN t.units
+                        WHEN l.snapshot_date = $3 THEN t.units - greatest(t.back - (t.ever - t.units), 0)
+                        ELSE greatest(t.units - t.back, 0)
+                    END
+                ), 0)
+                FROM (
+                    SELECT
+                        d.shipment_id,
+                        d.line_ref,
+                        sum(d.quantity) FILTER (WHERE d.kind = 'snapshot' AND d.cost_date = $3) AS units,
+                        sum(d.quantity) FILTER (WHERE d.kind = 'snapshot') AS ever,
+                        coalesce(-sum(d.quantity) FILTER (WHERE d.kind = 'correction'), 0) AS back
+                    FROM lots AS o
+                    CROSS JOIN LATERAL (
+                        SELECT shipment_id, line_ref, kind, cost_date, quantity
+                        FROM depletions
+                        WHERE pool_id = $1 AND lot_id = o.lot_id
+                        OFFSET 0
+                    ) AS d
+                    WHERE o.pool_id = $1 AND o.sku_id = $2
+                    GROUP BY d.shipment_id, d.line_ref
+                ) AS t
+                LEFT JOIN LATERAL (
+                    SELECT snapshot_date
+                    FROM shipment_lines
+                    WHERE pool_id = $1 AND shipment_id = t.shipment_id AND line_ref = t.line_ref AND t.back <> 0
+                    LIMIT 1
+                ) AS l ON true
+                WHERE t.units > 0
+            )::bigint AS "units!",
+            (
+                SELECT depleted_quantity FROM snapshot_skus WHERE pool_id = $1 AND sku_id = $2 AND snapshot_date = $3
+            ) AS close,
+            EXISTS (
+                SELECT FROM snapshots WHERE pool_id = $1 AND snapshot_date = $3 AND status = 'closed'
+            ) AS "closed!"
+        "#,
+        pool.0,
+        sku,
+        date,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(match seen.close {
+        Some(close) => Some(seen.units - close),
+        None => (!seen.closed).then_some(seen.units),
+    })
+}
+
+async fn read_taken(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lot: Uuid,
+    by: &Taking,
+    corrected: Option<(DateTime<Utc>, Decimal)>,
+) -> sqlx::Result<Taken> {
+    let (source, reference, date, line) = match by {
+        Taking::Day(date) => ("snapshot_depletion", date.format("%Y%m%d").to_string(), Some(*date), None),
+        Taking::Settlement(shipment, line_ref) => {
+            ("shortage_settlement", format!("{shipment}/{line_ref}"), None, Some((*shipment, line_ref.as_str())))
+        }
+    };
+    let seen = sqlx::query!(
+        r#"
+        SELECT
+            (
+                SELECT coalesce(-sum(quantity_delta), 0)
+                FROM lot_transactions
+                WHERE pool_id = $1 AND lot_id = $2 AND source_ref_id = $4
+                    AND (row_source = $3 OR row_source = 'correction' AND shipment_id IS NULL)
+            )::bigint AS "given!",
+            (
+                SELECT coalesce(sum(quantity), 0)
+                FROM depletions
+                WHERE pool_id = $1 AND lot_id = $2
+                    AND CASE
+                        WHEN $5::date IS NULL THEN kind = 'settlement' AND shipment_id = $6 AND line_ref = $7
+                        ELSE kind = 'snapshot' AND cost_date = $5
+                    END
+            )::bigint AS "depleted!",
+            t.quantity_delta AS "quantity?", coalesce(t.value_delta, t.quantity_delta * t.unit_cost) AS value,
+            t.recorded_at AS "recorded_at?"
+        FROM (SELECT) AS one
+        LEFT JOIN LATERAL (
+            SELECT quantity_delta, value_delta, unit_cost, recorded_at
+            FROM lot_transactions
+            WHERE pool_id = $1 AND lot_id = $2 AND source_ref_id = $4 AND row_source = $3 AND quantity_delta < 0
+            ORDER BY seq DESC
+            LIMIT 1
+        ) AS t ON true
+        "#,
+        pool.0,
+        lot,
+        source,
+        reference,
+        date,
+        line.map(|(shipment, _)| shipment),
+        line.map(|(_, line_ref)| line_ref),
+    )
+    .fetch_one(conn)
+    .await?;
+    let worth = match (seen.value, seen.quantity, seen.recorded_at) {
+        (Some(value), Some(quantity), Some(at)) => match corrected {
+            Some((since, cost)) if since >= at => Some(cost),
+            _ => Some((value / Decimal::from(quantity)).normalize()),
+        },
+        _ => None,
+    };
+    Ok(Taken { beyond: seen.depleted - seen.given, worth })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +404,6 @@ mod tests {
         let of = |by_ledgers| Shelf { by_rows: 0, by_ledgers };
         assert!(!of(-4).is_worse_with(4) && !of(-8).is_worse_with(4) && !of(0).is_worse_with(0));
         assert!(of(0).is_worse_with(4) && of(-1).is_worse_with(4) && of(3).is_worse_with(1));
+        assert!(of(-3).is_worse_with(5), "nearer by the number, and on the other side");
     }
 }

@@ -15,7 +15,8 @@ use crate::snapshots;
 /// Days of one pool in one look.
 const MOST_DAYS: i64 = 400;
 
-/// Days that are over and not closed, oldest first. The first day of a pool is the one on which it was made.
+/// Days that are over and not closed, oldest first. The first day of a pool is the one on which it was made, or an
+/// earlier one that was closed.
 pub(super) async fn find(conn: &mut PgConnection, pool: PoolId, now: DateTime<Utc>) -> sqlx::Result<Vec<NaiveDate>> {
     let (zones, created_at) = zones::find(conn, pool).await?.ok_or(sqlx::Error::RowNotFound)?;
     let today = zones.date_at(now - TimeDelta::hours(1));
@@ -23,7 +24,7 @@ pub(super) async fn find(conn: &mut PgConnection, pool: PoolId, now: DateTime<Ut
         r#"
         SELECT day::date AS "day!"
         FROM generate_series(
-            coalesce((SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1), $2::date)::timestamp,
+            least((SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1), $2::date)::timestamp,
             $3::date - interval '1 day',
             interval '1 day'
         ) AS day
@@ -58,10 +59,22 @@ pub(super) async fn look(
             (SELECT to_jsonb(s) FROM snapshots AS s WHERE pool_id = $1 AND snapshot_date = $2) AS own,
             (
                 SELECT min(snapshot_date) FROM snapshots WHERE pool_id = $1 AND snapshot_date > $2
-            ) AS following
+            ) AS following,
+            EXISTS (SELECT FROM snapshot_skus WHERE pool_id = $1 AND snapshot_date = $2)
+            OR EXISTS (SELECT FROM lot_shortages WHERE pool_id = $1 AND opened_date = $2) AS "closed_before!",
+            EXISTS (
+                SELECT
+                FROM lot_transactions AS t
+                JOIN lots AS l ON l.pool_id = $1 AND l.lot_id = t.lot_id
+                WHERE t.pool_id = $1 AND t.source_ref_id = $3 AND t.row_source = 'snapshot_depletion'
+                    AND NOT EXISTS (
+                        SELECT FROM snapshot_skus WHERE pool_id = $1 AND sku_id = l.sku_id AND snapshot_date = $2
+                    )
+            ) AS "depleted!"
         "#,
         pool.0,
         date,
+        date.format("%Y%m%d").to_string(),
     )
     .fetch_one(conn)
     .await?;
@@ -74,10 +87,28 @@ pub(super) async fn look(
                  late; restore the missing rows from a backup if there is one.",
             ),
         ),
+        None if !begun && seen.closed_before => (
+            "It is not closed, but what a close of it wrote is there.".to_owned(),
+            Correction::manual(
+                "It was closed before and its row in `snapshots` is gone, perhaps others too. Closing it again would \
+                 deplete lots again: restore the rows of that day from a backup.",
+            ),
+        ),
+        None if seen.depleted => (
+            "It is not closed, but lots have been depleted for it.".to_owned(),
+            Correction::manual(
+                "Its close would be refused (`depleted_before`). If it was closed before, restore its rows in \
+                 `snapshots` and `snapshot_skus` from a backup. If lots were depleted for it by hand, leave those rows \
+                 out of the index by name, as the runbook says, and close it.",
+            ),
+        ),
         None if begun => ("Its close was begun and not finished.".to_owned(), Correction::CloseDay),
         None => ("It is over and not closed.".to_owned(), Correction::CloseDay),
     };
-    let rows = vec![serde_json::json!({"date": date, "begun": begun, "following": seen.following})];
+    let rows = vec![serde_json::json!({
+        "date": date, "begun": begun, "following": seen.following, "closed_before": !begun && seen.closed_before,
+        "depleted": seen.depleted,
+    })];
     Ok(Some(finding(Kind::OpenDay, pool, Subject::Day { date }, rows, detail, correction)))
 }
 

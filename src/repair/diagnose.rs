@@ -13,13 +13,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::books::Books;
-use super::{Finding, Kind, Subject, balances, days, holds, lines, lots, shortages};
+use super::{Finding, Kind, Subject, balances, checks, days, holds, lines, lots, shortages};
 use crate::clock::Clock;
 use crate::ids::{PoolId, SkuId};
 use crate::ledger::audit::pages;
+use crate::ledger::audit::place::Place;
 
 /// What is looked at, in this order. Causes come before what follows from them.
-const SCANS: [Scan; 7] = [Scan::Lines, Scan::Lots, Scan::Entries, Scan::Skus, Scan::Shortages, Scan::Holds, Scan::Days];
+const SCANS: [Scan; 8] =
+    [Scan::Lines, Scan::Lots, Scan::Entries, Scan::Skus, Scan::Shortages, Scan::Holds, Scan::Reservations, Scan::Days];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +32,7 @@ enum Scan {
     Skus,
     Shortages,
     Holds,
+    Reservations,
     Days,
 }
 
@@ -202,7 +205,9 @@ async fn find(
             let after: Option<Uuid> = read(place);
             let (from, to, last) = uuids(after, shipments_after(conn, pool, after, page).await?, page);
             let found = lines::find(conn, pool, (from, to), None).await?;
-            Ok((found.into_iter().map(line(Kind::DoubleDepletion)).collect(), last))
+            let mut about = found.into_iter().map(line(Kind::DoubleDepletion)).collect();
+            checks::extend(conn, pool, now, Place::Shipments(from, to), &mut about).await?;
+            Ok((about, last))
         }
         Scan::Lots => {
             let after: Option<Uuid> = read(place);
@@ -214,18 +219,22 @@ async fn find(
                 .collect();
             let days = lots::find_days(conn, pool, (from, to), None).await?;
             about.extend(days.into_iter().map(|(lot_id, date)| (Kind::LotDay, Subject::LotDay { lot_id, date })));
+            checks::extend(conn, pool, now, Place::Lots(from, to), &mut about).await?;
             Ok((about, last))
         }
         Scan::Entries => {
             let after: (i64, i64) = read(place).unwrap_or((i64::MIN, i64::MIN));
             let end = entries_after(conn, pool, after, page).await?;
-            let found = balances::find_breaks(conn, pool, after, end.unwrap_or((i64::MAX, i64::MAX))).await?;
-            let about = found
+            let to = end.unwrap_or((i64::MAX, i64::MAX));
+            let found = balances::find_breaks(conn, pool, after, to).await?;
+            let mut about = found
                 .into_iter()
                 // The entry a page begins with was the last of the page before.
                 .filter(|one| (one.sku, one.seq) != after)
-                .map(|one| (Kind::LedgerBreak, Subject::Entry { sku_id: SkuId(one.sku), seq: one.seq }));
-            Ok((about.collect(), end.map(|end| serde_json::json!(end))))
+                .map(|one| (Kind::LedgerBreak, Subject::Entry { sku_id: SkuId(one.sku), seq: one.seq }))
+                .collect();
+            checks::extend(conn, pool, now, Place::Entries(after, to), &mut about).await?;
+            Ok((about, end.map(|end| serde_json::json!(end))))
         }
         Scan::Skus => {
             let (from, to, last) = skus(place, skus_after(conn, pool, read(place), page).await?, page);
@@ -234,6 +243,7 @@ async fn find(
                 let subject = Subject::Sku { sku_id: SkuId(sku) };
                 about.extend([(Kind::BalanceDrift, subject.clone()), (Kind::ShelfDiffersFromLots, subject)]);
             }
+            checks::extend(conn, pool, now, Place::Skus(from, to), &mut about).await?;
             Ok((about, last))
         }
         Scan::Shortages => {
@@ -247,9 +257,18 @@ async fn find(
             let about = found.into_iter().map(|(_, reservation_id)| Subject::Reservation { reservation_id });
             Ok((about.map(|subject| (Kind::StuckHold, subject)).collect(), last))
         }
+        Scan::Reservations => {
+            let after: Option<Uuid> = read(place);
+            let (from, to, last) = uuids(after, reservations_after(conn, pool, after, page).await?, page);
+            let mut about = Vec::new();
+            checks::extend(conn, pool, now, Place::Reservations(from, to), &mut about).await?;
+            Ok((about, last))
+        }
         Scan::Days => {
             let found = days::find(conn, pool, now).await?;
-            Ok((found.into_iter().map(|date| (Kind::OpenDay, Subject::Day { date })).collect(), None))
+            let mut about = found.into_iter().map(|date| (Kind::OpenDay, Subject::Day { date })).collect();
+            checks::extend(conn, pool, now, Place::Days, &mut about).await?;
+            Ok((about, None))
         }
     }
 }
@@ -270,7 +289,7 @@ pub async fn look(
         (Kind::BalanceDrift, Subject::Sku { sku_id }) => balances::look_drift(conn, pool, *sku_id).await,
         (Kind::ShelfDiffersFromLots, Subject::Sku { sku_id }) => balances::look_shelf(conn, pool, *sku_id).await,
         (Kind::LedgerBreak, Subject::Entry { sku_id, seq }) => {
-            balances::look_break(conn, pool, *sku_id, *seq, books).await
+            balances::look_break(conn, pool, now, (*sku_id, *seq), books).await
         }
         (Kind::LotDrift, Subject::Lot { lot_id }) => lots::look_drift(conn, pool, *lot_id, books).await,
         (Kind::LotDay, Subject::LotDay { lot_id, date }) => lots::look_day(conn, pool, *lot_id, *date, books).await,
@@ -284,6 +303,9 @@ pub async fn look(
             holds::look(conn, pool, now, *reservation_id).await
         }
         (Kind::OpenDay, Subject::Day { date }) => days::look(conn, pool, now, *date).await,
+        (Kind::AuditCheck, Subject::Check { check, about }) => {
+            checks::look(conn, pool, now, (check, about), books).await
+        }
         // A plan that somebody wrote by hand.
         _ => Ok(None),
     }
@@ -322,6 +344,28 @@ async fn shipments_after(
         FROM shipments
         WHERE pool_id = $1 AND ($2::uuid IS NULL OR shipment_id > $2)
         ORDER BY shipment_id
+        LIMIT $3
+        "#,
+        pool.0,
+        after,
+        page,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+async fn reservations_after(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    after: Option<Uuid>,
+    page: i64,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT reservation_id
+        FROM reservations
+        WHERE pool_id = $1 AND ($2::uuid IS NULL OR reservation_id > $2)
+        ORDER BY reservation_id
         LIMIT $3
         "#,
         pool.0,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::books::{Books, Shelf};
 use super::evidence::finding;
-use super::lines::refuse_harm;
+use super::line::refuse_harm;
 use super::{Correction, Finding, Kind, Subject};
 use crate::ids::PoolId;
 
@@ -45,7 +45,8 @@ pub(super) async fn find_drifted(
     .await
 }
 
-/// Days of the lots of a page, or one of them, on which a lot was depleted twice, or otherwise than lines say.
+/// Days of the lots of a page, or one of them, on which a lot was depleted twice, or otherwise than lines say, or
+/// before the day came to its SKU.
 pub(super) async fn find_days(
     conn: &mut PgConnection,
     pool: PoolId,
@@ -79,6 +80,19 @@ pub(super) async fn find_days(
         ) AS d USING (lot_id, day)
         WHERE (coalesce(t.units, 0) <> coalesce(d.units, 0) AND t.put_right IS NOT TRUE)
             OR (t.times > 1 AND NOT t.corrected)
+            -- The close of that day could not deplete it.
+            OR (
+                t.times > 0
+                AND day > coalesce((
+                    SELECT max(snapshot_date) FROM snapshots WHERE pool_id = $1 AND status = 'closed'
+                ), '-infinity')
+                AND NOT EXISTS (
+                    SELECT
+                    FROM lots AS l
+                    JOIN snapshot_skus AS s ON s.pool_id = $1 AND s.sku_id = l.sku_id
+                    WHERE l.pool_id = $1 AND l.lot_id = t.lot_id AND s.snapshot_date = t.day
+                )
+            )
         ORDER BY lot_id, day
         "#,
         pool.0,
@@ -112,8 +126,8 @@ impl Drift {
         };
         if units != newest {
             return Correction::manual(format!(
-                "The transactions sum up to {units}, the newest says {newest}: they do not add up themselves. Restore them \
-                 from a backup, or count the lot."
+                "The transactions sum up to {units}, the newest says {newest}: they do not add up themselves. Restore \
+                 them from a backup, or count the lot."
             ));
         }
         if !(0..=self.received).contains(&units) || !(0..=units).contains(&self.quarantined) {
@@ -134,9 +148,9 @@ impl Drift {
             && shelf.by_ledgers.abs() > shelf.by_rows.abs()
         {
             return Correction::manual(format!(
-                "With what the row says, shelf and lots differ by {}; with what the transactions say, by {}. Repair the \
-                 other findings of this SKU first and diagnose again; if this one stays, transactions are missing: restore \
-                 them from a backup, or count the lot.",
+                "With what the row says, shelf and lots differ by {}; with what the transactions say, by {}. Repair \
+                 the other findings of this SKU first and diagnose again; if this one stays, transactions are missing: \
+                 restore them from a backup, or count the lot.",
                 shelf.by_rows, shelf.by_ledgers
             ));
         }
@@ -202,6 +216,12 @@ pub(super) async fn look_drift(
 
 /// What a lot gave on a day, and over all days.
 struct Day {
+    /// Depleted for a day whose close has not come to its SKU.
+    ahead: bool,
+    /// Units that voids gave back of what depletions say that it gave on the day.
+    voided: i64,
+    /// Units that corrections of the day's lines gave back, of this lot.
+    corrected: i64,
     /// Units that transactions took on the day, beyond what lines took.
     excess: i64,
     /// Units that transactions took over all days, beyond what lines took.
@@ -216,11 +236,22 @@ struct Day {
 /// Gives back what a lot gave beyond its lines; notes what was put right elsewhere. Pure.
 fn decide(day: &Day) -> Correction {
     match day.excess {
-        // Every line has what it took, on another day or by its own correction: what is left is a note for the reader.
-        _ if day.excess_ever == 0 => Correction::CorrectLot { quantity: 0, day: None, value: None },
+        _ if day.ahead => Correction::manual(
+            "That day is not closed, and while this row is there its close is refused (`depleted_before`): no lot is \
+             depleted twice for one day. Leave the row out of the index by name, as the runbook says, close the day \
+             and diagnose again: what is too much then goes back.",
+        ),
+        // Every line has what it took, by its own correction: what is left is a note for the reader.
+        excess if day.excess_ever == 0 && excess <= 0 && -excess <= day.corrected => {
+            Correction::CorrectLot { quantity: 0, day: None, value: None }
+        }
+        _ if day.excess_ever == 0 => Correction::manual(
+            "What the lot gave that day, its lines took on another, by their depletions: a date is wrong. Repair \
+             those lines first; if nothing is found about them, restore the depletions from a backup.",
+        ),
         excess if excess > 0 && day.beyond_close.is_some_and(|beyond| excess > beyond) => Correction::manual(
-            "The lot gave what the close of that day says it gave: depletions of lines are missing. Restore them from a \
-             backup.",
+            "The lot gave what the close of that day says it gave: depletions of lines are missing. Restore them from \
+             a backup.",
         ),
         excess if excess > 0 && excess <= day.excess_ever && excess <= day.room => refuse_harm(day.shelf, excess)
             .unwrap_or(Correction::CorrectLot { quantity: excess, day: None, value: None }),
@@ -231,6 +262,11 @@ fn decide(day: &Day) -> Correction {
         excess if excess > 0 => Correction::manual(
             "The lot gave more that day than its lines took, but less over all days. Repair its other days first.",
         ),
+        excess if excess == day.excess_ever && -excess <= day.voided => Correction::manual(format!(
+            "A void gave the lot back {} units more than it had given: they were in the depletions that it undid, and \
+             in no transaction. So many are too many in the lot. Count it, or write them off.",
+            -excess
+        )),
         _ => Correction::manual(
             "Lines took more from the lot than it gave. Repair those lines first, then diagnose again; if nothing is \
              found about them, transactions are missing: restore them from a backup.",
@@ -254,8 +290,36 @@ pub(super) async fn look_day(
     let seen = sqlx::query!(
         r#"
         SELECT
-            t.times AS "times!", t.units AS "units!", t.back AS "back!", t.quantities, t.values AS "values: Vec<Decimal>", t.rows,
-            d.units AS "depleted!", d.rows AS depletions,
+            t.times AS "times!", t.units AS "units!", t.back AS "back!", t.quantities,
+            t.values AS "values: Vec<Decimal>", t.rows,
+            t.recorded, d.units AS "depleted!", d.rows AS depletions,
+            (
+                SELECT coalesce(-sum(r.quantity), 0)
+                FROM depletions AS r
+                WHERE r.pool_id = $1 AND r.lot_id = $2 AND r.kind = 'reversal' AND EXISTS (
+                    SELECT
+                    FROM depletions
+                    WHERE pool_id = $1 AND lot_id = $2 AND shipment_id = r.shipment_id AND line_ref = r.line_ref
+                        AND kind = 'snapshot' AND cost_date = $3
+                )
+            )::bigint AS "voided!",
+            (
+                SELECT coalesce(-sum(c.quantity), 0)
+                FROM depletions AS c
+                WHERE c.pool_id = $1 AND c.lot_id = $2 AND c.kind = 'correction' AND EXISTS (
+                    SELECT
+                    FROM depletions
+                    WHERE pool_id = $1 AND lot_id = $2 AND shipment_id = c.shipment_id AND line_ref = c.line_ref
+                        AND kind = 'snapshot' AND cost_date = $3
+                )
+            )::bigint AS "corrected!",
+            coalesce($3 > (SELECT max(snapshot_date) FROM snapshots WHERE pool_id = $1 AND status = 'closed'), true)
+            AND NOT EXISTS (
+                SELECT
+                FROM snapshot_skus
+                WHERE pool_id = $1 AND snapshot_date = $3
+                    AND sku_id = (SELECT sku_id FROM lots WHERE pool_id = $1 AND lot_id = $2)
+            ) AS "ahead!",
             (SELECT sku_id FROM lots WHERE pool_id = $1 AND lot_id = $2) AS sku_id
         FROM (
             SELECT
@@ -264,7 +328,9 @@ pub(super) async fn look_day(
                 coalesce(sum(quantity_delta) FILTER (WHERE row_source = 'correction'), 0)::bigint AS back,
                 array_agg(-quantity_delta ORDER BY seq DESC) FILTER (WHERE row_source = 'snapshot_depletion')
                 AS quantities,
-                array_agg(-value_delta ORDER BY seq DESC) FILTER (WHERE row_source = 'snapshot_depletion') AS values,
+                array_agg(-coalesce(value_delta, quantity_delta * unit_cost) ORDER BY seq DESC)
+                FILTER (WHERE row_source = 'snapshot_depletion') AS values,
+                array_agg(recorded_at ORDER BY seq DESC) FILTER (WHERE row_source = 'snapshot_depletion') AS recorded,
                 jsonb_agg(to_jsonb(t) ORDER BY seq) AS rows
             FROM lot_transactions AS t
             WHERE pool_id = $1 AND lot_id = $2 AND source_ref_id = $4
@@ -291,9 +357,30 @@ pub(super) async fn look_day(
         (Some(sku), Some(room)) => {
             let beyond_close = books.beyond_close(conn, pool, sku, date).await?;
             let shelf = books.shelf(conn, pool, sku).await?;
-            let takings: Vec<(i64, Decimal)> =
-                seen.quantities.unwrap_or_default().into_iter().zip(seen.values.unwrap_or_default()).collect();
-            named(decide(&Day { excess, excess_ever, room, beyond_close, shelf }), day, seen.back, &takings)
+            let corrected = books.corrected(conn, pool, lot).await?;
+            let takings: Vec<(i64, Decimal)> = seen
+                .quantities
+                .unwrap_or_default()
+                .into_iter()
+                .zip(seen.values.unwrap_or_default())
+                .zip(seen.recorded.unwrap_or_default())
+                .map(|((units, worth), at)| match corrected {
+                    Some((since, cost)) if since >= at => (units, cost * Decimal::from(units)),
+                    _ => (units, worth),
+                })
+                .collect();
+            let ahead = seen.ahead && seen.times > 0;
+            let seen_day = Day {
+                ahead,
+                voided: seen.voided,
+                corrected: seen.corrected,
+                excess,
+                excess_ever,
+                room,
+                beyond_close,
+                shelf,
+            };
+            named(decide(&seen_day), day, seen.back, &takings)
         }
         _ => Correction::manual("There is no such lot."),
     };
@@ -335,7 +422,8 @@ mod tests {
     use super::*;
 
     fn day(excess: i64, excess_ever: i64, room: i64) -> Day {
-        Day { excess, excess_ever, room, beyond_close: None, shelf: None }
+        let (voided, corrected) = (0, 3);
+        Day { ahead: false, voided, corrected, excess, excess_ever, room, beyond_close: None, shelf: None }
     }
 
     #[test]
@@ -344,10 +432,21 @@ mod tests {
         assert_eq!(decide(&day(3, 3, 5)), back(3));
         assert_eq!(decide(&day(0, 0, 5)), back(0), "put right by its lines");
         assert_eq!(decide(&day(-3, 0, 5)), back(0), "lines were put right");
-        for (excess, excess_ever, room) in [(3, 2, 5), (3, 3, 2), (-3, -3, 5), (0, 1, 5)] {
+        for (excess, excess_ever, room) in [(3, 2, 5), (3, 3, 2), (-3, -3, 5), (0, 1, 5), (-4, 0, 5), (3, 0, 5)] {
             let decided = decide(&day(excess, excess_ever, room));
             assert!(matches!(decided, Correction::Manual { .. }), "{excess} {excess_ever} {room}");
         }
+    }
+
+    #[test]
+    fn what_only_a_person_can_put_right_says_what_is_true() {
+        let reason = |day: &Day| match decide(day) {
+            Correction::Manual { reason } => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(reason(&Day { voided: 6, ..day(-3, -3, 5) }).contains("3 units more than it had given"));
+        assert!(!reason(&Day { voided: 2, ..day(-3, -3, 5) }).contains("void"));
+        assert!(reason(&Day { ahead: true, ..day(1, 1, 5) }).contains("index"), "its close is refused");
     }
 
     #[test]

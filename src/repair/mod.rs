@@ -19,7 +19,10 @@
 //! done about it, the others go on, and a new diagnosis tells how things stand.
 //!
 //! **No harm.** Lots hold what is on the shelf and what was shipped and not yet depleted. No correction of a lot, or of
-//! what a line took from lots, makes that less true than it was: such a finding is for a person.
+//! what a line took from lots, makes that less true than it was, or untrue the other way round: such a finding is for a
+//! person.
+//!
+//! **Nothing passed over.** What the audit finds and no kind of finding here explains is a finding for a person.
 //!
 //! **History.** Nothing that was written is changed. What cannot be undone, such as a second depletion of a lot for one
 //! day, stays visible, and the row that makes up for it names the finding in its `reason`. A finding is repaired once
@@ -41,10 +44,12 @@ use crate::ids::{PoolId, SkuId};
 pub mod apply;
 mod balances;
 mod books;
+mod checks;
 mod days;
 pub mod diagnose;
 mod evidence;
 mod holds;
+mod line;
 mod lines;
 mod lots;
 pub mod plan;
@@ -79,6 +84,8 @@ pub enum Kind {
     StuckHold,
     /// A local day is over and not closed, or missing between closed ones.
     OpenDay,
+    /// A check of the audit fails, about which nothing above is found.
+    AuditCheck,
 }
 
 impl Kind {
@@ -96,6 +103,7 @@ impl Kind {
             Self::Shortage => "shortage",
             Self::StuckHold => "stuck_hold",
             Self::OpenDay => "open_day",
+            Self::AuditCheck => "audit_check",
         }
     }
 
@@ -113,6 +121,7 @@ impl Kind {
             Self::Shortage => "A shortage of lots is open that lots could settle",
             Self::StuckHold => "A hold that has lapsed was not closed",
             Self::OpenDay => "A local day is over and not closed",
+            Self::AuditCheck => "A check of the audit fails",
         }
     }
 }
@@ -164,6 +173,13 @@ pub enum Subject {
         /// Its date.
         date: NaiveDate,
     },
+    /// What a check of the audit names.
+    Check {
+        /// The check.
+        check: String,
+        /// Which rows, in the audit's words.
+        about: String,
+    },
 }
 
 /// The same words as in findings of the audit.
@@ -177,6 +193,7 @@ impl fmt::Display for Subject {
             Self::Line { shipment_id, line_ref } => write!(f, "shipment {shipment_id} line {line_ref}"),
             Self::Reservation { reservation_id } => write!(f, "reservation {reservation_id}"),
             Self::Day { date } => write!(f, "day {date}"),
+            Self::Check { check, about } => write!(f, "{check}: {about}"),
         }
     }
 }
@@ -202,6 +219,10 @@ pub struct LotUnits {
     /// At which cost.
     #[schema(value_type = String)]
     pub unit_cost: Decimal,
+    /// What the lot's units were worth when they left, by its own transactions.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub value: Option<Decimal>,
 }
 
 /// What would be appended.
@@ -236,6 +257,9 @@ pub enum Correction {
         units: Vec<LotUnits>,
         /// What the line then says it took from lots.
         depleted_quantity: i64,
+        /// On which day, where it says none.
+        #[serde(default)]
+        snapshot_date: Option<NaiveDate>,
     },
     /// Depletions `settlement` of the line at the cost of the lots that now give the units.
     SettleShortage {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -135,17 +135,24 @@ pub fn say(correction: &Correction) -> String {
             "a lot transaction `correction` of {quantity:+}{}",
             day.as_ref().map(|day| format!(" for day {day}")).unwrap_or_default()
         ),
-        Correction::CorrectLine { units, depleted_quantity } if units.is_empty() => {
-            format!("no row is appended; the line's own becomes what its depletions say: it took {depleted_quantity}")
-        }
-        Correction::CorrectLine { units, depleted_quantity } => {
-            format!("depletions `correction`: {}; the line then took {depleted_quantity}", list(units))
-        }
+        Correction::CorrectLine { units, depleted_quantity, snapshot_date } if units.is_empty() => format!(
+            "no row is appended; the line's own becomes what its depletions say: it took {depleted_quantity}{}",
+            on(*snapshot_date)
+        ),
+        Correction::CorrectLine { units, depleted_quantity, snapshot_date } => format!(
+            "depletions `correction`: {}; the line then took {depleted_quantity}{}",
+            list(units),
+            on(*snapshot_date)
+        ),
         Correction::SettleShortage { units } => format!("depletions `settlement`: {}", list(units)),
         Correction::ExpireHold => "the hold is closed as expired".to_owned(),
         Correction::CloseDay => "the day is closed".to_owned(),
         Correction::Manual { reason } => format!("for a person. {reason}"),
     }
+}
+
+fn on(date: Option<NaiveDate>) -> String {
+    date.map(|date| format!(" on {date}")).unwrap_or_default()
 }
 
 fn list(units: &[LotUnits]) -> String {

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::apply::{self, Applied, Outcome};
+use super::apply::{self, Applied, Moved, Outcome};
 use super::diagnose::{self, Cursor, Limits};
 use super::plan::{self, Kept, Plan, Verified};
 use super::{Finding, report};
@@ -59,7 +59,7 @@ pub struct Diagnose {
 /// What a step of a diagnosis found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DiagnosisView {
-    /// False: there are no lots yet, so there is nothing to repair.
+    /// False: there are no lots yet, so no more than days and holds can be wrong.
     has_lots: bool,
     /// What is wrong.
     findings: Vec<Finding>,
@@ -253,8 +253,9 @@ async fn apply_repair(
     detached(&tasks, async move {
         let chosen = choose(get(&app, id).await?.plan, value.findings)?;
         let (began, mut at, mut findings) = (Instant::now(), from, Vec::new());
+        let mut moved = Moved::default();
         while at < chosen.len() && began.elapsed() < STEP {
-            match apply::apply(&app, &chosen[at], dry_run, Some(caller.client)).await {
+            match apply::apply(&app, &chosen[at], dry_run, Some(caller.client), &mut moved).await {
                 Ok(applied) => findings.push(applied),
                 Err(error) if findings.is_empty() => return Err(error.into()),
                 Err(error) => {
@@ -264,6 +265,7 @@ async fn apply_repair(
             }
             at += 1;
         }
+        moved.keep_off_sale(&app).await;
         let whole = from == 0 && at == chosen.len();
         if whole && !findings.is_empty() && findings.iter().all(|one| one.outcome == Outcome::Stale) {
             let detail = "What these findings were made from is no longer so; diagnose and plan again.";

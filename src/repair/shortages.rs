@@ -1,5 +1,6 @@
 //! Shortages of lots that lots could settle. One that waits for a receipt, or for the next close since what came did so
-//! after the newest one, is no damage; one that lots of that day could settle was passed over. What settles it is what a receipt would have done: first in, first out, at the cost of the lots.
+//! after the newest one, is no damage; one that lots of that day could settle was passed over. What settles it is what a
+//! receipt would have done: first in, first out, at the cost of the lots.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -158,6 +159,7 @@ pub(super) async fn look(
             quantity: one.quantity,
             lot_quantity: -one.quantity,
             unit_cost: lots[one.lot].unit_cost,
+            value: None,
         })
         .collect();
     let settled: i64 = units.iter().map(|one| one.quantity).sum();

@@ -73,7 +73,7 @@ impl Assigned {
 
 /// Assigns units to lots, SKU by SKU: first to lines that are short since an earlier day, then to the day's.
 pub(super) fn assign(day: Day, members: &[Member], locked: Locked) -> Assigned {
-    let Locked { lines, short, lots } = locked;
+    let Locked { lines, had, short, lots } = locked;
     let taken = vec![Taken::default(); lines.len()];
     let totals = members.iter().map(|member| (member.sku, Totals::default())).collect();
     let mut assigned = Assigned { lines, taken, depletions: Vec::new(), movements: Vec::new(), totals };
@@ -92,7 +92,7 @@ pub(super) fn assign(day: Day, members: &[Member], locked: Locked) -> Assigned {
         let (of_day, before): (Vec<usize>, Vec<usize>) =
             places.into_iter().partition(|place| assigned.lines[*place].snapshot_date.is_none());
         assigned.settle(&mut shelf, &before, &short);
-        assigned.deplete(&mut shelf, &of_day);
+        assigned.deplete(&mut shelf, &of_day, &had);
         assigned.count(day, member.sku, &of_day);
     }
     assigned
@@ -157,7 +157,7 @@ impl Assigned {
         }
     }
 
-    fn deplete(&mut self, shelf: &mut Shelf, places: &[usize]) {
+    fn deplete(&mut self, shelf: &mut Shelf, places: &[usize], had: &BTreeMap<(Uuid, String), i16>) {
         let demands: Vec<fifo::Line> = places
             .iter()
             .map(|place| {
@@ -174,6 +174,12 @@ impl Assigned {
             movements.insert(lot, shelf.take(lot, units, None));
         }
         let mut numbers: Vec<i16> = vec![0; places.len()];
+        if !had.is_empty() {
+            for (number, place) in numbers.iter_mut().zip(places) {
+                let line = &self.lines[*place];
+                *number = had.get(&(line.shipment_id, line.line_ref.clone())).copied().unwrap_or(0);
+            }
+        }
         for allocation in allocations {
             let place = places[allocation.line];
             numbers[allocation.line] += 1;

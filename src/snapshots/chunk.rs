@@ -35,14 +35,15 @@ pub(super) struct Share {
     pub remainder: i64,
 }
 
-/// Takes the next SKUs of its share after `after` that are not done, and does them.
+/// Takes the next SKUs of its share after `after` that are not done, and does them. `look_twice`: looks up which of
+/// their lines have been depleted before, which no line should have been.
 pub(super) async fn take(
     conn: &mut PgConnection,
     clock: &Clock,
     day: Day,
     share: Share,
     settings: Settings,
-    after: i64,
+    (after, look_twice): (i64, bool),
 ) -> Result<Step, CloseError> {
     tune(conn).await?;
     match lock_share(conn, day, share).await? {
@@ -52,7 +53,7 @@ pub(super) async fn take(
     }
     let members = choose(conn, day, share, settings, after).await?;
     let Some(last) = members.last().map(|member| member.sku) else { return Ok(Step::NothingLeft) };
-    let locked = lock::lock(conn, day, &members).await?;
+    let locked = lock::lock(conn, day, &members, look_twice).await?;
     let photographs = photograph::take(conn, day, &members).await?;
     let assigned = assign::assign(day, &members, locked);
     let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
@@ -79,8 +80,8 @@ async fn tune(conn: &mut PgConnection) -> Result<(), CloseError> {
 }
 
 /// Whether the day is closed, and whether this share of it is ours for the transaction: so two runs take turns, and the
-/// share of a run that died is free as soon as its connection is. The advisory lock is a hint; if it let two runs at the
-/// same SKUs, the second would find the key of `snapshot_skus` taken. The row lock keeps the day open meanwhile.
+/// share of a run that died is free as soon as its connection is. The advisory lock is a hint; if it let two runs at
+/// the same SKUs, the second would find the key of `snapshot_skus` taken. The row lock keeps the day open meanwhile.
 async fn lock_share(conn: &mut PgConnection, day: Day, share: Share) -> Result<(bool, bool), CloseError> {
     let name = format!("snapshot {} {}/{}", day.pool.0, share.remainder, share.workers);
     let ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "ours!""#, name)

@@ -95,26 +95,34 @@ async fn take_share(
     go_on: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), CloseError> {
     let settings = app.settings.snapshots;
-    let (mut after, mut contended) = (0, 0);
+    let (mut after, mut contended, mut look_twice) = (0, 0, false);
     loop {
         if !go_on() {
             return Err(CloseError::Stopped);
         }
         let taken = tx::write(&app.db, "snapshot_chunk", |conn| {
-            chunk::take(conn, &app.clock, day, share, settings, after).scope_boxed()
+            chunk::take(conn, &app.clock, day, share, settings, (after, look_twice)).scope_boxed()
         })
         .await;
         match taken {
-            Ok(Step::Done { last }) => (after, contended) = (last, 0),
+            Ok(Step::Done { last }) => (after, contended, look_twice) = (last, 0, false),
             Ok(Step::NothingLeft | Step::DayClosed) => return Ok(()),
             Ok(Step::Busy) => pause().await,
             Err(error) if contended < MOST_CONTENDED && may_be_done(&error) => {
                 contended += 1;
                 pause().await;
             }
+            Err(error) if !look_twice && has_been_depleted(&error) => look_twice = true,
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether a line of the chunk has depletions already. Only then it is asked which: of millions of lines none should.
+fn has_been_depleted(error: &CloseError) -> bool {
+    let CloseError::Database(error) = error else { return false };
+    let name = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
+    is_unique_violation(error) && name.is_some_and(|name| name.starts_with("depletions_pkey"))
 }
 
 /// Whether to look again: rows were locked by somebody else, or somebody else was faster with the same SKUs.

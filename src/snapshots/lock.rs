@@ -51,12 +51,19 @@ pub(super) struct LockedLot {
 #[derive(Debug)]
 pub(super) struct Locked {
     pub lines: Vec<LockedLine>,
+    /// Numbers of depletions that lines of the day have had, and that were put right: by shipment and line.
+    pub had: BTreeMap<(Uuid, String), i16>,
     /// By shipment and line.
     pub short: BTreeMap<(Uuid, String), Short>,
     pub lots: Vec<LockedLot>,
 }
 
-pub(super) async fn lock(conn: &mut PgConnection, day: Day, members: &[Member]) -> Result<Locked, CloseError> {
+pub(super) async fn lock(
+    conn: &mut PgConnection,
+    day: Day,
+    members: &[Member],
+    look_twice: bool,
+) -> Result<Locked, CloseError> {
     let skus: Vec<i64> = members.iter().map(|member| member.sku).collect();
     let with_lines: Vec<i64> = members.iter().filter(|member| member.lines > 0).map(|member| member.sku).collect();
     let keys = find_short_lines(conn, day.pool, &skus).await?;
@@ -68,10 +75,11 @@ pub(super) async fn lock(conn: &mut PgConnection, day: Day, members: &[Member]) 
     let settleable =
         |line: &&LockedLine| line.snapshot_date.is_some() && line.covered_quantity > line.depleted_quantity;
     let short = read_short(conn, day.pool, lines.iter().filter(settleable)).await?;
+    let had = if look_twice { find_had(conn, day.pool, &lines).await? } else { BTreeMap::new() };
     let wanting: BTreeSet<i64> =
         lines.iter().filter(|line| line.covered_quantity > line.depleted_quantity).map(|line| line.sku_id).collect();
     let lots = lock_lots(conn, day, wanting.into_iter().collect()).await?;
-    Ok(Locked { lines, short, lots })
+    Ok(Locked { lines, had, short, lots })
 }
 
 /// Lines of these SKUs that were short when their day closed and still are.
@@ -95,9 +103,9 @@ async fn find_short_lines(
     Ok(rows.into_iter().map(|row| (row.shipment_id, row.line_ref)).collect())
 }
 
-/// The day's lines, in the order of their key. Of its first part the bytes: they sort as it does, and asked for the plain
-/// order the database would rather walk the key's index through the lines of all days than sort these. A row value would
-/// do, too, and take several times as long to compare.
+/// The day's lines, in the order of their key. Of its first part the bytes: they sort as it does, and asked for the
+/// plain order the database would rather walk the key's index through the lines of all days than sort these. A row
+/// value would do, too, and take several times as long to compare.
 async fn lock_lines_of_day(conn: &mut PgConnection, day: Day, skus: &[i64]) -> Result<Vec<LockedLine>, CloseError> {
     if skus.is_empty() {
         return Ok(Vec::new());
@@ -203,6 +211,38 @@ async fn read_short(
     .await?;
     let short = |open, newest| Short { open, newest };
     Ok(rows.into_iter().map(|row| ((row.shipment_id, row.line_ref), short(row.open, row.newest))).collect())
+}
+
+/// Lines of the day with depletions that come to nothing: written by hand, and corrected since. Theirs are numbered on.
+/// Those of a line that do come to something are refused by the key, as ever.
+async fn find_had(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    lines: &[LockedLine],
+) -> Result<BTreeMap<(Uuid, String), i16>, CloseError> {
+    let (shipments, line_refs): (Vec<Uuid>, Vec<&str>) = lines
+        .iter()
+        .filter(|line| line.snapshot_date.is_none())
+        .map(|line| (line.shipment_id, line.line_ref.as_str()))
+        .unzip();
+    let rows = sqlx::query!(
+        r#"
+        SELECT k.shipment_id AS "shipment_id!", k.line_ref AS "line_ref!", d.n AS "n!"
+        FROM unnest($2::uuid[], $3::text[]) AS k (shipment_id, line_ref)
+        CROSS JOIN LATERAL (
+            SELECT max(n) AS n, sum(quantity) AS units
+            FROM depletions
+            WHERE pool_id = $1 AND shipment_id = k.shipment_id AND line_ref = k.line_ref
+        ) AS d
+        WHERE d.units = 0
+        "#,
+        pool.0,
+        &shipments,
+        &line_refs as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| ((row.shipment_id, row.line_ref), row.n)).collect())
 }
 
 /// Lots with something left.

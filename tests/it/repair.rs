@@ -4,6 +4,8 @@
 //! not closed, and a shortage that a lot could settle; and its pool has not closed a day for long.
 
 mod damage;
+mod days;
+mod planted;
 mod steps;
 
 use std::collections::BTreeSet;
@@ -15,7 +17,8 @@ use holdfast::repair::diagnose::{self, Limits};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 
-use self::damage::{Damage, damages, depleted_twice, drift, guard_again, two_dates};
+use self::damage::{Damage, HERE, damages, depleted_twice, drift, guard_again, two_dates};
+use self::planted::{OFF_SALE_BY_HAND, UNSEEN};
 use crate::support::app::settings;
 use crate::support::process::{folder, on_test_db, run};
 use crate::support::{TestApp, db};
@@ -32,7 +35,11 @@ type Outcomes = Vec<(String, String)>;
 /// Kinds and outcomes, with those of what waits in any case.
 fn with_waiting(found: &[(&str, &str)], of_waiting: &str) -> Outcomes {
     let waiting = WAITING.iter().map(|kind| (*kind, of_waiting));
-    found.iter().copied().chain(waiting).map(|(kind, outcome)| (kind.to_owned(), outcome.to_owned())).collect()
+    let place = found.iter().position(|one| *one == HERE);
+    let (before, after) = found.split_at(place.unwrap_or(found.len()));
+    let after = after.iter().copied().filter(|one| *one != HERE);
+    let all = before.iter().copied().chain(waiting).chain(after);
+    all.map(|(kind, outcome)| (kind.to_owned(), outcome.to_owned())).collect()
 }
 
 async fn damaged(sql: &str) -> TestApp {
@@ -279,65 +286,6 @@ fn ids_of(findings: &[Finding]) -> BTreeSet<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn days_that_were_left_open_are_closed_in_their_order() {
-    let begun = "INSERT INTO snapshots
-        SELECT (jsonb_populate_record(s, '{\"snapshot_date\": \"2026-01-12\", \"previous_date\": \"2026-01-11\",
-            \"window_start\": \"2026-01-12 00:00Z\", \"window_end\": \"2026-01-13 00:00Z\", \"status\": \"closing\",
-            \"closed_at\": null}')).*
-        FROM snapshots AS s WHERE snapshot_date = '2026-01-11'";
-    let app = damaged(begun).await;
-    let (id, mut days) = open_days(&app).await;
-    days.truncate(3);
-    assert!(text(&days[0]["detail"]).contains("begun"), "{days:#?}");
-    assert_eq!(days[0]["subject"]["day"]["date"], "2026-01-12");
-    let apply = async |day: &Value| {
-        let body = json!({"plan_id": id, "findings": [day["id"]], "dry_run": false});
-        app.client.post("/repair/apply", &body).await.expect(200).at("/findings/0/outcome")
-    };
-    assert_eq!(apply(&days[1]).await, "refused", "the day before it is open");
-    for day in &days {
-        assert_eq!(apply(day).await, "applied");
-    }
-    assert_eq!(apply(&days[0]).await, "already_applied");
-    app.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_day_that_is_missing_between_closed_ones_is_for_a_person() {
-    let gap = "DROP INDEX snapshots_one_first_day;
-        INSERT INTO snapshots
-        SELECT (jsonb_populate_record(s, '{\"snapshot_date\": \"2026-01-13\", \"previous_date\": null,
-            \"window_start\": \"2026-01-13 00:00Z\", \"window_end\": \"2026-01-14 00:00Z\"}')).*
-        FROM snapshots AS s WHERE snapshot_date = '2026-01-11';";
-    let app = damaged(gap).await;
-    let (id, days) = open_days(&app).await;
-    assert_eq!(days[0]["subject"]["day"]["date"], "2026-01-12");
-    assert_eq!(days[1]["subject"]["day"]["date"], "2026-01-14");
-    let body = json!({"plan_id": id, "findings": ids(&days[..2]), "dry_run": false});
-    let applied = app.client.post("/repair/apply", &body).await.expect(200);
-    assert_eq!([applied.at("/findings/0/outcome"), applied.at("/findings/1/outcome")], ["manual", "applied"]);
-    // The day stays missing: no audit is clean of it.
-    app.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pool_that_never_closed_a_day_has_its_days_open_from_the_first() {
-    let app = TestApp::start().await;
-    app.stock("TEA", 5).await;
-    let (_, days) = open_days(&app).await;
-    assert!(days.is_empty(), "made today: {days:#?}");
-    let made = app.clock.local_now() - chrono::TimeDelta::days(3);
-    sqlx::query("UPDATE pools SET created_at = $1").bind(made).execute(&app.db.owner()).await.expect("older");
-    let (id, days) = open_days(&app).await;
-    // By an hour after midnight the last day may not be over.
-    assert!((2..=3).contains(&days.len()), "{days:#?}");
-    assert_eq!(days[0]["subject"]["day"]["date"], made.date_naive().to_string());
-    let applied = apply(&app, &id, &days, false).await;
-    assert!(applied.iter().all(|(_, outcome)| outcome == "applied"), "{applied:?}");
-    app.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_has_nothing_to_repair_and_says_so() {
     let app = TestApp::start().await;
     let answer = app.client.post("/repair/diagnose", &json!({})).await.expect(200);
@@ -347,8 +295,71 @@ async fn an_empty_database_has_nothing_to_repair_and_says_so() {
     let said = run(&folder, &env, &["repair", "diagnose"]).await;
     assert_eq!(said.status.code(), Some(0), "{said:?}");
     assert!(String::from_utf8_lossy(&said.stderr).contains("there are no lots yet"), "{said:?}");
+    let made = app.clock.local_now() - chrono::TimeDelta::days(3);
+    sqlx::query("UPDATE pools SET created_at = $1").bind(made).execute(&app.db.owner()).await.expect("older");
+    let said = run(&folder, &env, &["repair", "diagnose"]).await;
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("there are no lots yet"), "{said:?}");
     app.finish().await;
     std::fs::remove_dir_all(folder).expect("remove");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_audit_finds_is_never_passed_over() {
+    let tables = ["shipment_lines", "snapshot_skus", "stock", "reservations", "reservation_lines", "lots"];
+    let tables = [&tables[..], &["lot_transactions", "lot_shortages"]].concat();
+    let mut rows: Vec<String> =
+        tables.iter().map(|table| format!("ALTER TABLE {table} DISABLE TRIGGER USER")).collect();
+    rows.extend(UNSEEN.iter().map(|(sql, _)| (*sql).to_owned()));
+    let keys = "DO $$ DECLARE c record; BEGIN
+            FOR c IN SELECT conrelid::regclass AS own, conname FROM pg_constraint
+                WHERE contype = 'f' AND confrelid IN ('stock'::regclass, 'lots'::regclass) LOOP
+                EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.own, c.conname);
+            END LOOP;
+        END $$;";
+    let app = damaged(&format!("{keys}{}", rows.join(";"))).await;
+    let (id, findings) = plan(&app).await;
+    let of = |check: &str| findings.iter().find(|one| one["subject"]["check"]["check"] == check).cloned();
+    for (sql, check) in UNSEEN {
+        let found = of(check).unwrap_or_else(|| panic!("{check} after {sql}: {findings:#?}"));
+        assert_eq!(
+            (text(&found["kind"]), text(&found["correction"]["action"])),
+            ("audit_check".into(), "manual".into())
+        );
+    }
+    let before = state(&app).await;
+    let checks: Vec<Value> = findings.into_iter().filter(|one| one["kind"] == "audit_check").collect();
+    let applied = apply(&app, &id, &checks, false).await;
+    assert!(applied.iter().all(|(_, outcome)| outcome == "manual"), "{applied:?}");
+    assert_eq!(state(&app).await, before);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_come_back_at_what_they_have_been_corrected_to() {
+    let app = damaged(&depleted_twice()).await;
+    let lots = app.client.get("/lots?sku=sku-21").await.expect(200);
+    let lots = lots.at("/data").as_array().cloned().unwrap_or_default();
+    let lot = lots.iter().find(|lot| lot["source_ref"] == "po-21").expect("planted")["id"].clone();
+    let cost = json!({"reason": "invoice", "unit_cost": "3.50", "correct_depleted": true});
+    app.client.post(&format!("/lots/{}/revalue", text(&lot)), &cost).await.expect(200);
+    let (id, findings) = plan(&app).await;
+    apply(&app, &id, &findings, false).await;
+    let (_, left) = plan(&app).await;
+    assert_eq!(left, Vec::<Value>::new());
+    assert_eq!((cogs(&app, "sku-21").await, differences(&app).await), ((4, "14.00".to_owned()), vec![]));
+    app.db.owner().execute(sqlx::raw_sql(guard_again())).await.expect("guards");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lot_that_is_off_sale_is_so_once_its_row_is_what_its_ledger_says() {
+    let app = damaged(OFF_SALE_BY_HAND).await;
+    let (id, findings) = plan(&app).await;
+    let applied = apply(&app, &id, &findings, false).await;
+    assert_eq!(applied[0], ("lot_drift".to_owned(), "applied".to_owned()), "{applied:?}");
+    assert_eq!(app.availability("sku-21").await["sellable_quantity"], 0);
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

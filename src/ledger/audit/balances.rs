@@ -62,7 +62,7 @@ pub(super) async fn find_end(
 }
 
 #[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
-async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"

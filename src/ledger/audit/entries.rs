@@ -62,7 +62,7 @@ async fn find_end(
 }
 
 #[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
-async fn compare(
+pub(super) async fn compare(
     conn: &mut PgConnection,
     pool: PoolId,
     before: (i64, i64),

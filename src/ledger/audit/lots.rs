@@ -74,7 +74,11 @@ async fn count_transactions(conn: &mut PgConnection, pool: PoolId, range: &Range
     .await
 }
 
-async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_lots(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    range: &Range<Uuid>,
+) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"
@@ -143,7 +147,11 @@ async fn compare_lots(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
     .await
 }
 
-async fn compare_transactions(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_transactions(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    range: &Range<Uuid>,
+) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"

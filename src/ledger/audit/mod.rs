@@ -34,6 +34,7 @@ mod lots;
 mod off_sale;
 mod oversells;
 pub(crate) mod pages;
+pub(crate) mod place;
 mod report;
 mod reservations;
 mod returns;
@@ -45,6 +46,7 @@ mod variants;
 
 pub use checks::{CHECKS, Check};
 pub use guards::expected as expected_guards;
+pub(crate) use report::Found;
 pub use report::{CheckResult, Finding, Report};
 
 /// How to audit.

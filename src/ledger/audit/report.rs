@@ -53,8 +53,8 @@ pub struct Report {
 }
 
 /// What a check's SQL answers: one row per finding.
-#[derive(Debug)]
-pub(super) struct Found {
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
     pub check: String,
     pub subject: String,
     pub detail: String,

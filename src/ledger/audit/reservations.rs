@@ -54,7 +54,7 @@ async fn find_end(conn: &mut PgConnection, pool: PoolId, from: Uuid, size: i64) 
 }
 
 /// The clock is read after the snapshot was taken, so a line that the write path closed as due is due here too.
-async fn compare(
+pub(super) async fn compare(
     conn: &mut PgConnection,
     pool: PoolId,
     range: &Range<Uuid>,

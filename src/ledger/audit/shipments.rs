@@ -68,7 +68,11 @@ async fn count_lines(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>)
 }
 
 #[allow(clippy::too_many_lines, reason = "one statement, so that both sides are of one snapshot")]
-async fn compare_lines(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_lines(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    range: &Range<Uuid>,
+) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"
@@ -195,7 +199,11 @@ async fn compare_lines(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid
 }
 
 /// What the shelf and the lots could not cover: open until it is settled, and never silently gone.
-async fn compare_open(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_open(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    range: &Range<Uuid>,
+) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"
@@ -278,7 +286,11 @@ async fn compare_open(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>
 }
 
 /// What a shipment took from the shelf of each SKU, settled later or gave back included, is what its lines cover.
-async fn compare_ledger(conn: &mut PgConnection, pool: PoolId, range: &Range<Uuid>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_ledger(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    range: &Range<Uuid>,
+) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"

@@ -59,7 +59,7 @@ async fn count_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -
     .await
 }
 
-async fn compare_days(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_days(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"
@@ -101,7 +101,7 @@ async fn compare_days(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec
 
 /// One pass each over the lines and the depletions of a pool: neither has an index by SKU and day, which only the audit
 /// would read.
-async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"
@@ -147,7 +147,11 @@ async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Ve
 
 /// A SKU has stock from its first entry on. The minute before a day's end is left out: an entry is dated under its lock
 /// and seen when it commits, and a day that closes on the stroke of midnight may not have seen it.
-async fn compare_skus(conn: &mut PgConnection, pool: PoolId, range: &Range<i64>) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_skus(
+    conn: &mut PgConnection,
+    pool: PoolId,
+    range: &Range<i64>,
+) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"

@@ -17,13 +17,16 @@ pub struct Damage {
     pub guards: &'static str,
 }
 
+/// Where in what is found stands what is found in any case; at its end without.
+pub const HERE: (&str, &str) = ("what waits", "");
+
 /// Of the four units that shipment 21 took from lot 21, at 2.50.
 const SOLD: (i64, &str) = (4, "10.00");
 const FIRST: &str = "20260110";
 const SECOND: &str = "20260111";
 
 /// A second depletion of lot 21 on a day, which its index would refuse for the day it has.
-const DEPLETED_AGAIN: &str = "
+pub(super) const DEPLETED_AGAIN: &str = "
     INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after,
         unit_cost, client_id, recorded_at, quarantined_delta, business_date, value_delta)
     VALUES (1, '00000000-0000-7000-8000-000000000021', 4, 'snapshot_depletion', ':day', -4, 12, 2.5, 1, now(), 0,
@@ -39,6 +42,21 @@ const INDEX_BUT_FOR: &str = "CREATE UNIQUE INDEX lot_transactions_one_depletion_
     ON lot_transactions (pool_id, source_ref_id, lot_id)
     WHERE row_source = 'snapshot_depletion'
         AND NOT (pool_id = 1 AND lot_id = '00000000-0000-7000-8000-000000000021' AND seq = 4)";
+
+/// What the line says it took of its four units.
+const LOWERED: &str = "
+    ALTER TABLE shipment_lines DISABLE TRIGGER USER;
+    UPDATE shipment_lines SET depleted_quantity = 1 WHERE shipment_id = '00000000-0000-7000-b000-000000000021';
+    ALTER TABLE shipment_lines ENABLE TRIGGER USER;";
+
+/// What shipment 23 took of lot 22 by the snapshot, and of lot 23 by the settlement, each twice in a row.
+const TWO_LOTS_AGAIN: &str = "
+    ALTER TABLE depletions DISABLE TRIGGER USER;
+    UPDATE depletions SET n = 3 WHERE shipment_id = '00000000-0000-7000-b000-000000000023' AND n = 2;
+    ALTER TABLE depletions ENABLE TRIGGER USER;
+    INSERT INTO depletions
+    SELECT (jsonb_populate_record(d, jsonb_build_object('n', n + 1))).*
+    FROM depletions AS d WHERE shipment_id = '00000000-0000-7000-b000-000000000023';";
 
 /// What the lot is worth goes up by one each.
 const REVALUED: &str = "
@@ -148,12 +166,85 @@ fn of_rows() -> Vec<Damage> {
                   DELETE FROM depletions WHERE shipment_id = '00000000-0000-7000-b000-000000000021';
                   ALTER TABLE depletions ENABLE TRIGGER USER;"
                 .to_owned(),
-            found: &[("double_depletion", "manual"), ("lot_day", "manual")],
-            left: &[("double_depletion", "manual"), ("lot_day", "manual")],
+            found: &[("double_depletion", "manual"), ("lot_day", "manual"), HERE, ("audit_check", "manual")],
+            left: &[("double_depletion", "manual"), ("lot_day", "manual"), ("audit_check", "manual")],
             appended: &[],
             cogs: SOLD,
             guards: "INSERT INTO depletions VALUES (1, '00000000-0000-7000-b000-000000000021', 'a', 1, 'snapshot', 21,
                      '00000000-0000-7000-8000-000000000021', 4, 2.5, '2026-01-10', '2026-01-12')",
+        },
+    ]
+}
+
+/// A line that was undone, dates and an entry, edited by hand.
+fn of_facts() -> Vec<Damage> {
+    vec![
+        // It says that it has not been depleted; the close of its day counted it.
+        Damage {
+            sql: "ALTER TABLE shipment_lines DISABLE TRIGGER USER;
+                  UPDATE shipment_lines SET depleted_quantity = 0, snapshot_date = NULL
+                  WHERE shipment_id = '00000000-0000-7000-b000-000000000021';
+                  ALTER TABLE shipment_lines ENABLE TRIGGER USER;"
+                .to_owned(),
+            found: &[
+                ("double_depletion", "applied"),
+                ("shelf_differs_from_lots", "manual"),
+                HERE,
+                ("audit_check", "manual"),
+            ],
+            left: &[],
+            appended: &[],
+            cogs: SOLD,
+            guards: "",
+        },
+        // One date was edited: of the line, which is set once, or of its depletions, which are never edited.
+        Damage {
+            sql: "ALTER TABLE shipment_lines DISABLE TRIGGER USER;
+                  UPDATE shipment_lines SET snapshot_date = '2026-01-11'
+                  WHERE shipment_id = '00000000-0000-7000-b000-000000000021';
+                  ALTER TABLE shipment_lines ENABLE TRIGGER USER;"
+                .to_owned(),
+            found: &[("two_dates", "manual"), HERE, ("audit_check", "manual"), ("audit_check", "manual")],
+            left: &[("two_dates", "manual"), ("audit_check", "manual"), ("audit_check", "manual")],
+            appended: &[],
+            cogs: SOLD,
+            guards: "ALTER TABLE shipment_lines DISABLE TRIGGER USER;
+                     UPDATE shipment_lines SET snapshot_date = '2026-01-10' WHERE snapshot_date = '2026-01-11';
+                     ALTER TABLE shipment_lines ENABLE TRIGGER USER",
+        },
+        Damage {
+            sql: "ALTER TABLE depletions DISABLE TRIGGER USER;
+                  UPDATE depletions SET cost_date = '2026-01-11'
+                  WHERE shipment_id = '00000000-0000-7000-b000-000000000021';
+                  ALTER TABLE depletions ENABLE TRIGGER USER;"
+                .to_owned(),
+            found: &[
+                ("two_dates", "manual"),
+                ("lot_day", "manual"),
+                ("lot_day", "manual"),
+                HERE,
+                ("audit_check", "manual"),
+            ],
+            left: &[("two_dates", "manual"), ("lot_day", "manual"), ("lot_day", "manual"), ("audit_check", "manual")],
+            appended: &[],
+            cogs: SOLD,
+            guards: "ALTER TABLE depletions DISABLE TRIGGER USER;
+                     UPDATE depletions SET cost_date = '2026-01-10' WHERE cost_date = '2026-01-11';
+                     ALTER TABLE depletions ENABLE TRIGGER USER",
+        },
+        // An entry that jumps because it was edited is not known as it is.
+        Damage {
+            sql: "ALTER TABLE stock_entries DISABLE TRIGGER USER;
+                  UPDATE stock_entries SET on_hand_delta = -8 WHERE sku_id = 21 AND seq = 4;
+                  ALTER TABLE stock_entries ENABLE TRIGGER USER;"
+                .to_owned(),
+            found: &[("audit_check", "manual"), ("ledger_break", "manual")],
+            left: &[("audit_check", "manual"), ("ledger_break", "manual")],
+            appended: &[],
+            cogs: SOLD,
+            guards: "ALTER TABLE stock_entries DISABLE TRIGGER USER;
+                     UPDATE stock_entries SET on_hand_delta = -4 WHERE sku_id = 21 AND seq = 4;
+                     ALTER TABLE stock_entries ENABLE TRIGGER USER",
         },
     ]
 }
@@ -284,8 +375,54 @@ fn of_depletions() -> Vec<Damage> {
     ]
 }
 
+/// Lines that something else is wrong with as well.
+fn of_lines() -> Vec<Damage> {
+    let twice = |sql: &[&str], day: &str| sql.concat().replace(":day", day);
+    vec![
+        // The row was lowered as well: no more goes back than was taken twice.
+        Damage {
+            sql: twice(&[NO_INDEX, DEPLETED_AGAIN, LINE_AGAIN, LOWERED], FIRST),
+            found: TWICE,
+            left: &[],
+            appended: &[
+                "line 21 correction -4 of lot 21 at 2.50",
+                "lot 21 correction 0 quarantined 0 worth 0.00 for 20260110",
+                "lot 21 correction 4 quarantined 0 worth 10.00 for 00000000-0000-7000-b000-000000000021/a",
+            ],
+            cogs: SOLD,
+            guards: INDEX_BUT_FOR,
+        },
+        // Its depletion came with a cost of its own: the lot gets back what the lot gave.
+        Damage {
+            sql: twice(&[NO_INDEX, DEPLETED_AGAIN, LINE_AGAIN], FIRST).replace("'n', 2,", "'n', 2, 'unit_cost', 2.4,"),
+            found: TWICE,
+            left: &[],
+            appended: &[
+                "line 21 correction -4 of lot 21 at 2.40",
+                "lot 21 correction 0 quarantined 0 worth 0.00 for 20260110",
+                "lot 21 correction 4 quarantined 0 worth 10.00 for 00000000-0000-7000-b000-000000000021/a",
+            ],
+            cogs: SOLD,
+            guards: INDEX_BUT_FOR,
+        },
+        // Of two lots each was written twice and gave once.
+        Damage {
+            sql: TWO_LOTS_AGAIN.to_owned(),
+            found: &[("double_depletion", "applied"), ("lot_day", "manual"), ("audit_check", "manual")],
+            left: &[("lot_day", "applied")],
+            appended: &[
+                "line 23 correction -2 of lot 22 at 3.00",
+                "line 23 correction -2 of lot 23 at 4.00",
+                "lot 22 correction 0 quarantined 0 worth 0.00 for 20260110",
+            ],
+            cogs: SOLD,
+            guards: "",
+        },
+    ]
+}
+
 pub fn damages() -> Vec<Damage> {
-    of_rows().into_iter().chain(of_lots()).chain(of_depletions()).collect()
+    [of_rows(), of_facts(), of_lots(), of_depletions(), of_lines()].into_iter().flatten().collect()
 }
 
 /// Shipment 21 was depleted by the snapshots of two days.
@@ -311,43 +448,3 @@ pub fn drift(units: i64) -> String {
          ALTER TABLE stock ENABLE TRIGGER USER;"
     )
 }
-
-/// Sixty parcels of five lines, each line's depletion of one unit written twice although the lot gave it once.
-pub const MASS: &str = "
-    INSERT INTO stock VALUES (1, 16, 300, 0, 0, 0, 61, now(), now());
-    INSERT INTO lots (pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost,
-        currency, received_date, source, client_id, recorded_at, quarantined_quantity, cost_provisional)
-    VALUES (1, '00000000-0000-7000-8000-000000000016', 16, 'M', 'receipt', 'available', 600, 300, 2, 'EUR', '2026-01-09',
-        'api', 1, '2026-01-09', 0, false);
-    INSERT INTO lot_transactions (pool_id, lot_id, seq, row_source, source_ref_id, quantity_delta, remaining_after,
-        unit_cost, client_id, recorded_at, quarantined_delta, business_date, value_delta)
-    VALUES
-    (1, '00000000-0000-7000-8000-000000000016', 1, 'receipt', NULL, 600, 600, 2, 1, now(), 0, '2026-01-09', 1200),
-    (1, '00000000-0000-7000-8000-000000000016', 2, 'snapshot_depletion', '20260110', -300, 300, 2, 1, now(), 0,
-        '2026-01-10', -600);
-    INSERT INTO shipments (pool_id, shipment_id, source, source_ref, client_id, recorded_at)
-    SELECT 1, ('00000000-0000-7000-b001-' || lpad(id::text, 12, '0'))::uuid, 'api', 'mass-' || id, 1, '2026-01-12'
-    FROM generate_series(1, 60) AS id;
-    INSERT INTO shipment_lines (pool_id, shipment_id, line_ref, sku_id, tracked, quantity, covered_quantity,
-        fulfilled_quantity, depleted_quantity, returned_quantity, shipped_at, shipped_date, snapshot_date, recorded_at)
-    SELECT 1, ('00000000-0000-7000-b001-' || lpad(id::text, 12, '0'))::uuid, line, 16, true, 1, 1, 0, 1, 0,
-        '2026-01-10 12:00Z', '2026-01-10', '2026-01-10', '2026-01-12'
-    FROM generate_series(1, 60) AS id CROSS JOIN unnest(ARRAY['a', 'b', 'c', 'd', 'e']) AS line;
-    INSERT INTO depletions (pool_id, shipment_id, line_ref, n, kind, sku_id, lot_id, quantity, unit_cost, cost_date,
-        recorded_at)
-    SELECT 1, shipment_id, line_ref, n, 'snapshot', 16, '00000000-0000-7000-8000-000000000016', 1, 2, '2026-01-10',
-        '2026-01-12'
-    FROM shipment_lines CROSS JOIN generate_series(1, 2) AS n WHERE sku_id = 16;
-    INSERT INTO stock_entries (pool_id, sku_id, seq, kind, on_hand_delta, quarantined_delta, held_delta, committed_delta,
-        on_hand_after, quarantined_after, held_after, committed_after, closes_line, lot_id, shipment_id, client_id,
-        recorded_at)
-    SELECT 1, 16, seq, CASE seq WHEN 1 THEN 'receive' ELSE 'ship' END, CASE seq WHEN 1 THEN 600 ELSE -5 END, 0, 0, 0,
-        605 - seq * 5, 0, 0, 0, false,
-        CASE seq WHEN 1 THEN '00000000-0000-7000-8000-000000000016'::uuid END,
-        CASE WHEN seq > 1 THEN ('00000000-0000-7000-b001-' || lpad((seq - 1)::text, 12, '0'))::uuid END, 1,
-        '2026-01-09 12:00Z'
-    FROM generate_series(1, 61) AS seq;
-    INSERT INTO snapshot_skus (pool_id, sku_id, snapshot_date, on_hand, quarantined, held, committed, seq, lines,
-        late_lines, shipped_quantity, depleted_quantity, shortage_quantity, recorded_at)
-    SELECT 1, 16, day, 0, 0, 0, 0, 0, units, 0, units, units, 0, '2026-01-12'
-    FROM (VALUES ('2026-01-09'::date, 0), ('2026-01-10', 300), ('2026-01-11', 0)) AS photograph (day, units);";

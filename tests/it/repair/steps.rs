@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::damage::{MASS, depleted_twice, drift, guard_again};
+use super::damage::{depleted_twice, drift, guard_again};
+use super::planted::MASS;
 use super::{apply, cogs, damaged, differences, ids, kinds, plan, text};
 use crate::support::TestApp;
 use crate::support::process::{folder, on_test_db, run};

@@ -46,7 +46,7 @@ pub(in crate::ledger::batch) async fn find_sold(
 
 /// The newest correction of what was sold of each of these lots: when, and the cost that it made of it. What had left a
 /// lot by then left it at this cost.
-pub(super) async fn find_corrected(
+pub(in crate::ledger) async fn find_corrected(
     conn: &mut PgConnection,
     pool: PoolId,
     lots: &[Uuid],

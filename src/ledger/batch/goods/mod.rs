@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::ids::PoolId;
 
-pub(super) mod costs;
+pub(in crate::ledger) mod costs;
 pub(super) mod lots;
 pub(in crate::ledger) mod open;
 pub(super) mod returns;
