@@ -20,6 +20,7 @@ use crate::ledger::audit::place::{self, Place};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
     Sku(i64),
+    SkuDay(i64, NaiveDate),
     Lot(Uuid),
     Shipment(Uuid),
     Reservation(Uuid),
@@ -33,15 +34,14 @@ fn read(about: &str) -> Option<(Owner, Place)> {
     Some(match *first {
         "sku" => {
             let sku: i64 = id.parse().ok()?;
-            let place = match (words.get(2).copied(), words.get(3)) {
+            match (words.get(2).copied(), words.get(3)) {
                 (Some("seq"), Some(seq)) => {
                     let seq: i64 = seq.parse().ok()?;
-                    Place::Entries((sku, seq.checked_sub(1)?), (sku, seq))
+                    (Owner::Sku(sku), Place::Entries((sku, seq.checked_sub(1)?), (sku, seq)))
                 }
-                (Some("day"), _) => Place::Days,
-                _ => Place::Skus(sku, sku),
-            };
-            (Owner::Sku(sku), place)
+                (Some("day"), Some(day)) => (Owner::SkuDay(sku, day.parse().ok()?), Place::Days),
+                _ => (Owner::Sku(sku), Place::Skus(sku, sku)),
+            }
         }
         "lot" => {
             let id = Uuid::parse_str(id).ok()?;
@@ -67,6 +67,7 @@ fn is_explained(owner: &Owner, known: &[(Kind, Subject)]) -> bool {
         (Owner::Lot(lot), Subject::Lot { lot_id } | Subject::LotDay { lot_id, .. }) => lot == lot_id,
         (Owner::Shipment(shipment), Subject::Line { shipment_id, .. }) => shipment == shipment_id,
         (Owner::Day(day), Subject::Day { date }) => day > date,
+        (Owner::SkuDay(_, day), Subject::Day { date }) => day == date,
         _ => false,
     })
 }
@@ -82,9 +83,7 @@ pub(super) async fn extend(
     let (mut told, mut more) = (BTreeSet::new(), Vec::new());
     for found in place::find(conn, pool, now, place).await? {
         let Some((owner, _)) = read(&found.subject) else { continue };
-        // Days of a SKU are told each: they are put right one by one.
-        let of = if found.subject.contains(" day ") { Some(found.subject.clone()) } else { None };
-        if !is_explained(&owner, known) && told.insert((found.check.clone(), owner, of)) {
+        if !is_explained(&owner, known) && told.insert((found.check.clone(), owner)) {
             more.push((Kind::AuditCheck, Subject::Check { check: found.check, about: found.subject }));
         }
     }
@@ -148,6 +147,7 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(2026, 1, 10).expect("a day");
         let known = [(Kind::OpenDay, Subject::Day { date: day })];
         assert!(is_explained(&sku("day 2026-01-11"), &known) && !is_explained(&sku("day 2026-01-10"), &known));
+        assert!(is_explained(&sku("sku 7 day 2026-01-10"), &known), "all of that day is gone");
         assert!(read("pool 3").is_none());
     }
 }

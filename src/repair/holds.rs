@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::evidence::finding;
 use super::{Correction, Finding, Kind, Subject};
 use crate::ids::PoolId;
+use crate::ledger::audit::place::{self, Place};
 
 /// How long the sweeper may take.
 const GRACE: TimeDelta = TimeDelta::minutes(10);
@@ -64,12 +65,20 @@ pub(super) async fn look(
         id,
         now - GRACE,
     )
-    .fetch_optional(conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    Ok(seen.map(|seen| {
-        let detail = format!("It lapsed at {} and was not closed.", seen.expires_at.format("%Y-%m-%dT%H:%M:%SZ"));
-        let rows = [Some(seen.row), seen.lines].into_iter().flatten().collect();
-        let subject = Subject::Reservation { reservation_id: id };
-        finding(Kind::StuckHold, pool, subject, rows, detail, Correction::ExpireHold)
-    }))
+    let Some(seen) = seen else { return Ok(None) };
+    let found = place::find(conn, pool, now, Place::Reservations(id, id)).await?;
+    let correction = if found.iter().any(|one| one.check == "line_matches_ledger") {
+        Correction::manual(
+            "Its lines are not what its entries in the ledger say: closing it would give back what the lines say, and the \
+             rest would stay held for ever. Restore its lines from a backup.",
+        )
+    } else {
+        Correction::ExpireHold
+    };
+    let detail = format!("It lapsed at {} and was not closed.", seen.expires_at.format("%Y-%m-%dT%H:%M:%SZ"));
+    let rows = [Some(seen.row), seen.lines].into_iter().flatten().collect();
+    let subject = Subject::Reservation { reservation_id: id };
+    Ok(Some(finding(Kind::StuckHold, pool, subject, rows, detail, correction)))
 }

@@ -238,8 +238,9 @@ fn decide(day: &Day) -> Correction {
     match day.excess {
         _ if day.ahead => Correction::manual(
             "That day is not closed, and while this row is there its close is refused (`depleted_before`): no lot is \
-             depleted twice for one day. Leave the row out of the index by name, as the runbook says, close the day \
-             and diagnose again: what is too much then goes back.",
+             depleted twice for one day. If it was closed before, restore its rows in `snapshots` and `snapshot_skus` \
+             from a backup. If not, leave this row out of the index by name, as the runbook says, close the day and \
+             diagnose again: what is too much then goes back.",
         ),
         // Every line has what it took, by its own correction: what is left is a note for the reader.
         excess if day.excess_ever == 0 && excess <= 0 && -excess <= day.corrected => {

@@ -353,6 +353,18 @@ async fn units_come_back_at_what_they_have_been_corrected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hold_whose_lines_contradict_the_ledger_is_not_closed() {
+    let zeroed = "UPDATE reservation_lines SET expired_quantity = 0, released_quantity = 1
+        WHERE reservation_id = '00000000-0000-7000-9000-000000000007'";
+    let app = damaged(&format!("ALTER TABLE reservation_lines DISABLE TRIGGER USER; {zeroed}")).await;
+    let (id, findings) = plan(&app).await;
+    let expected = [("shortage", "applied"), ("stuck_hold", "manual"), ("audit_check", "manual")];
+    let expected = expected.map(|(kind, outcome)| (kind.to_owned(), outcome.to_owned()));
+    assert_eq!(apply(&app, &id, &findings, false).await, expected, "{findings:#?}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lot_that_is_off_sale_is_so_once_its_row_is_what_its_ledger_says() {
     let app = damaged(OFF_SALE_BY_HAND).await;
     let (id, findings) = plan(&app).await;

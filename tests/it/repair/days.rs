@@ -82,6 +82,8 @@ async fn a_day_whose_close_was_lost_and_one_before_the_first_are_for_a_person() 
         let body = json!({"plan_id": id, "findings": ids(&days[..2]), "dry_run": false});
         let applied = app.client.post("/repair/apply", &body).await.expect(200);
         assert_eq!([applied.at("/findings/0/outcome"), applied.at("/findings/1/outcome")], ["manual", "manual"]);
+        let checks: Vec<Value> = plan(&app).await.1.into_iter().filter(|one| one["kind"] == "audit_check").collect();
+        assert_eq!(checks, Vec::<Value>::new(), "the day says it all");
         app.stop().await;
     }
 }
