@@ -1,5 +1,9 @@
--- Lots for a day of shipments: of every SKU nine older lots of $UNITS units each, before the big one that is there.
+-- Lots for a day of shipments: of every SKU nine older lots of $UNITS units each, before the big one that is there, which
+-- has been there since the pool's first day: a close takes nothing of what came later.
 BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE lot_transactions SET business_date = current_date - $AGE WHERE business_date > current_date - $AGE;
+SET LOCAL session_replication_role = origin;
 UPDATE pools SET created_at = now() - interval '$AGE days' WHERE pool_id = 1;
 INSERT INTO lots (
     pool_id, lot_id, sku_id, lot_code, origin, status, received_quantity, remaining_quantity, unit_cost, currency,
