@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
 
 /// The clock that a service instance runs on: real time, or real time moved by a test.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,14 @@ impl Clock {
     /// Moves this clock forward; for tests, which never sleep.
     pub fn advance(&self, by: TimeDelta) {
         self.offset_micros.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
+    }
+
+    /// What this clock says now, by the database's: the one that decides. To be read after the locks are held.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn read(&self, conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+        Ok(self.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?))
     }
 
     /// What this clock says when the database's says `database_now`.

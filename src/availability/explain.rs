@@ -124,8 +124,7 @@ pub struct Subject<'a> {
 pub async fn explain(db: &PgPool, clock: &Clock, subject: &Subject<'_>) -> sqlx::Result<Explanation> {
     let mut conn = db.acquire().await?;
     let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *tx).await?;
-    let now = clock.at(now);
+    let now = clock.read(&mut tx).await?;
     let balance = read_balance(&mut tx, subject).await?;
     let lots = read_lots(&mut tx, subject).await?;
     let held = read_held(&mut tx, subject, now).await?;

@@ -1,10 +1,6 @@
-//! What every change of the catalogue shares: how its body is kept, when it happened, and how this instance learns of it.
-
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+//! What every change of the catalogue shares: how its body is kept, and how this instance learns of it.
 
 use crate::app::App;
-use crate::clock::Clock;
 use crate::http::body::Json;
 use crate::http::code::Code;
 use crate::http::problem::{ErrorItem, Problem};
@@ -74,15 +70,6 @@ pub fn code_in_use(kind: &str, code: &str) -> Problem {
     let detail = format!("There is a {kind} with the code {code:?} already.");
     let errors = vec![ErrorItem::at("/code", Code::CodeInUse, detail.clone())];
     Problem { errors, ..Problem::new(Code::CodeInUse, detail) }
-}
-
-/// When a change happens; to be read after its locks are held.
-///
-/// # Errors
-/// Database errors.
-pub async fn read_now(conn: &mut PgConnection, clock: &Clock) -> sqlx::Result<DateTime<Utc>> {
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?;
-    Ok(clock.at(now))
 }
 
 /// Takes a committed change into this instance's memory.

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::catalog::change::{Given, catch_up, code_in_use, is_code, read_now};
+use crate::catalog::change::{Given, catch_up, code_in_use, is_code};
 use crate::catalog::policy::{self, Checked, ClassChange, NewClass};
 use crate::catalog::{Class, DepletionOrder, Policy, revision};
 use crate::clock::Clock;
@@ -262,7 +262,7 @@ async fn lock_class(conn: &mut PgConnection, code: &str) -> sqlx::Result<Option<
 /// `None` if the code is taken; the revision taken for it must then be rolled back.
 async fn insert_class(conn: &mut PgConnection, clock: &Clock, new: &Checked) -> sqlx::Result<Option<Class>> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     let row = sqlx::query_as!(
         ClassRow,
         r#"
@@ -298,7 +298,7 @@ async fn insert_class(conn: &mut PgConnection, clock: &Clock, new: &Checked) -> 
 
 async fn update_class(conn: &mut PgConnection, clock: &Clock, changed: Class) -> sqlx::Result<Class> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     sqlx::query!(
         r#"
         UPDATE classes

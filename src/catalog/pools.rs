@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::catalog::change::{Given, NAME_MOST, catch_up, code_in_use, is_code, new_code, read_now};
+use crate::catalog::change::{Given, NAME_MOST, catch_up, code_in_use, is_code, new_code};
 use crate::catalog::{revision, zones};
 use crate::clock::Clock;
 use crate::db::tx;
@@ -117,7 +117,7 @@ async fn change_within(
         return Ok(current);
     }
     if time_zone != current.time_zone {
-        let now = read_now(conn, clock).await?;
+        let now = clock.read(conn).await?;
         let id = sqlx::query_scalar!("SELECT pool_id FROM pools WHERE code = $1", code).fetch_one(&mut *conn).await?;
         zones::keep(conn, PoolId(id), now).await?;
     }
@@ -226,7 +226,7 @@ async fn lock_pool(conn: &mut PgConnection, code: &str) -> sqlx::Result<Option<P
 /// `None` if the code is taken; the revision taken for it must then be rolled back.
 async fn insert_pool(conn: &mut PgConnection, clock: &Clock, new: &Checked) -> sqlx::Result<Option<PoolView>> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     sqlx::query_as!(
         PoolView,
         r#"
@@ -248,7 +248,7 @@ async fn insert_pool(conn: &mut PgConnection, clock: &Clock, new: &Checked) -> s
 
 async fn update_pool(conn: &mut PgConnection, clock: &Clock, changed: PoolView) -> sqlx::Result<PoolView> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     sqlx::query_as!(
         PoolView,
         r#"

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::catalog::change::{Given, NAME_MOST, catch_up, code_in_use, read_now};
+use crate::catalog::change::{Given, NAME_MOST, catch_up, code_in_use};
 use crate::catalog::classes::{STANDARD, find_class};
 use crate::catalog::{SkuStatus, revision};
 use crate::clock::Clock;
@@ -139,7 +139,7 @@ pub async fn ensure_skus(app: &App, codes: &[Arc<str>]) -> Result<u64, Problem> 
 
 async fn insert_skus(conn: &mut PgConnection, clock: &Clock, codes: &[Arc<str>]) -> Result<u64, Problem> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     // One after the other: random ones of the same millisecond would soon meet each other.
     let ids: Vec<i64> = (new_global_id()..).take(codes.len()).collect();
     let made = sqlx::query!(
@@ -371,7 +371,7 @@ async fn lock_sku(conn: &mut PgConnection, code: &str) -> sqlx::Result<Option<Sk
 /// `None` if the code is taken; the revision taken for it must then be rolled back.
 async fn insert_sku(conn: &mut PgConnection, clock: &Clock, new: &Checked) -> sqlx::Result<Option<SkuView>> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     sqlx::query_as!(
         SkuView,
         r#"
@@ -404,7 +404,7 @@ async fn update_sku(
     tracking_starts: bool,
 ) -> sqlx::Result<SkuView> {
     let revision = revision::take(conn).await?;
-    let now = read_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     sqlx::query!(
         r#"
         UPDATE skus

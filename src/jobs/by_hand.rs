@@ -16,7 +16,6 @@ use super::schedule::{self, Next, Planned};
 use super::state::Status;
 use super::view::RunView;
 use crate::app::App;
-use crate::catalog::change::read_now;
 use crate::db::tx;
 use crate::http::body::Json;
 use crate::http::code::Code;
@@ -105,7 +104,7 @@ async fn run_within(
         if let Some(row) = lock_asked(conn, subject, slot).await? {
             return revive(conn, app, row).await;
         }
-        let now = read_now(conn, &app.clock).await?;
+        let now = app.clock.read(conn).await?;
         let Some(next) = find_next(conn, std::slice::from_ref(subject), now).await?.pop() else { continue };
         let Some(planned) = choose(subject, &next, slot, now)? else { continue };
         let due = [(id_of(subject, &planned.key), planned)];
@@ -138,7 +137,7 @@ async fn revive(conn: &mut PgConnection, app: &App, row: SlotRow) -> Result<Slot
     if matches!(row.status, Status::Succeeded | Status::Running) {
         return Ok(row);
     }
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     match queries::rearm(conn, &row.id(), now).await {
         Ok(()) => queries::lock_slot(conn, &row.id()).await?.ok_or_else(at_work),
         // Of an interval job another slot is open by now.

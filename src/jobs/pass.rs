@@ -17,7 +17,6 @@ use super::schedule::{Last, Next};
 use super::state::{Outcome, Status, settle};
 use super::worker;
 use crate::app::App;
-use crate::catalog::change::read_now;
 use crate::db::tx;
 
 /// Plans, rescues and claims once. Gives the workers that it started; nobody need wait for them.
@@ -66,7 +65,7 @@ pub(super) fn places(subjects: &[Subject]) -> (Vec<String>, Vec<String>) {
 async fn plan(app: &App) -> sqlx::Result<()> {
     let subjects = app.jobs.subjects(&app.catalogue.current());
     let mut conn = app.db.acquire().await?;
-    let now = read_now(&mut conn, &app.clock).await?;
+    let now = app.clock.read(&mut conn).await?;
     let nexts = find_next(&mut conn, &subjects, now).await?;
     drop(conn);
     let mut due = Vec::new();
@@ -96,7 +95,7 @@ pub(super) fn id_of(subject: &Subject, key: &str) -> SlotId {
 /// short reads.
 async fn find_ready(app: &App) -> sqlx::Result<Vec<(String, Status)>> {
     let mut conn = app.db.acquire().await?;
-    let now = read_now(&mut conn, &app.clock).await?;
+    let now = app.clock.read(&mut conn).await?;
     queries::list_ready(&mut conn, &app.jobs.names(), now).await
 }
 
@@ -120,7 +119,7 @@ async fn rescue(app: &App) -> sqlx::Result<()> {
 }
 
 async fn rescue_within(conn: &mut PgConnection, app: &App) -> sqlx::Result<Vec<(SlotRow, &'static str)>> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let mut rescued = Vec::new();
     for row in queries::lock_expired(conn, &app.jobs.names(), now).await? {
         let Some(registered) = app.jobs.find(&row.job) else { continue };
@@ -139,7 +138,7 @@ async fn claim(app: &App, registered: &Registered) -> sqlx::Result<Option<SlotRo
 
 async fn claim_within(conn: &mut PgConnection, app: &App, registered: &Registered) -> sqlx::Result<Option<SlotRow>> {
     let job = &registered.job;
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let Some(mut row) = queries::lock_due(conn, job.name, now).await? else { return Ok(None) };
     // Skipping what is locked never waits, so `now` is still now.
     let expires_at = now + TimeDelta::from_std(job.lease).unwrap_or_default();

@@ -14,7 +14,6 @@ use super::registry::Subject;
 use super::state::Status;
 use super::view::{JobView, RunView};
 use crate::app::{App, AppState};
-use crate::catalog::change::read_now;
 use crate::http::auth::{Caller, scope};
 use crate::http::body::Json;
 use crate::http::pagination::{Page, Paging};
@@ -56,7 +55,7 @@ async fn list_jobs(
     subjects.retain(|one| after.as_ref().is_none_or(|After(job, pool)| one.place() > (job, pool)));
     let page = Page::of(subjects, limit, |one| After(one.place().0.to_owned(), one.place().1.to_owned()));
     let mut conn = app.db.acquire().await?;
-    let now = read_now(&mut conn, &app.clock).await?;
+    let now = app.clock.read(&mut conn).await?;
     let nexts = find_next(&mut conn, &page.data, now).await?;
     let (jobs, pool_codes) = places(&page.data);
     let runs = queries::list_newest(&mut conn, &jobs, &pool_codes, RUNS).await?;

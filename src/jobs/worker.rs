@@ -20,7 +20,6 @@ use super::state::{Outcome, Settled, Status, settle};
 use super::{Job, JobError, Slot};
 use crate::app::App;
 use crate::catalog::Pool;
-use crate::catalog::change::read_now;
 use crate::db::tx;
 use crate::lifecycle::spawn_tracked;
 
@@ -128,7 +127,7 @@ async fn renew_within(
     attempt: i32,
     lease: TimeDelta,
 ) -> sqlx::Result<bool> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     queries::renew_lease(conn, id, attempt, now + lease).await
 }
 
@@ -185,7 +184,7 @@ async fn end_within(
     row: &SlotRow,
     outcome: &Outcome,
 ) -> sqlx::Result<Option<Settled>> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let random = crate::ids::new_uuid().as_bytes()[9];
     let settled = settle(outcome, row.failures, job.retry, now, random);
     let ended = queries::end_attempt(conn, &row.id(), row.attempts, now, &settled).await?;

@@ -18,7 +18,6 @@ use utoipa_axum::routes;
 use crate::app::{App, AppState};
 use crate::availability::routes::read_sku;
 use crate::catalog::Catalogue;
-use crate::catalog::change::read_now;
 use crate::http::auth::{Caller, scope};
 use crate::http::problem::{ErrorItem, Problem};
 use crate::http::query::Query;
@@ -176,7 +175,7 @@ fn demand(catalogue: &Catalogue, wanted: Vec<Wanted>, (from, to): (NaiveDate, Na
 /// Today, where the pool is that orders claim from.
 async fn today(app: &App, catalogue: &Catalogue) -> Result<NaiveDate, Problem> {
     let mut conn = app.db.acquire().await?;
-    let now = read_now(&mut conn, &app.clock).await?;
+    let now = app.clock.read(&mut conn).await?;
     let pool = catalogue.pool_by_code(&app.mirror.settings.pool);
     Ok(pool.map_or_else(|| now.date_naive(), |pool| pool.date_at(now)))
 }

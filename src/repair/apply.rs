@@ -139,7 +139,7 @@ async fn in_ledger(
     let done = tx::write(&app.db, "repair", |conn| {
         async move {
             let (sku, newest_day) = lock(conn, finding).await?;
-            let now = diagnose::database_now(conn, &app.clock).await?;
+            let now = app.clock.read(conn).await?;
             let seen = look(conn, finding, now).await?;
             if let Some((outcome, detail)) = compare(conn, finding, seen.as_ref()).await? {
                 return Ok((outcome, detail, None));
@@ -408,7 +408,7 @@ async fn by_service(
 ) -> sqlx::Result<(Outcome, String)> {
     let stale = {
         let mut conn = app.db.acquire().await?;
-        let now = diagnose::database_now(&mut conn, &app.clock).await?;
+        let now = app.clock.read(&mut conn).await?;
         let seen = look(&mut conn, finding, now).await?;
         compare(&mut conn, finding, seen.as_ref()).await?
     };
@@ -428,7 +428,7 @@ async fn by_service(
     }
     let noted = tx::write(&app.db, "repair", |conn| {
         async move {
-            let now = diagnose::database_now(conn, &app.clock).await?;
+            let now = app.clock.read(conn).await?;
             let client = ensure_client(conn, CLIENT, now).await?;
             note(conn, finding, by.unwrap_or(client), now).await
         }

@@ -130,7 +130,7 @@ pub async fn step(
         let Some(place) = place(conn, of, step.next.take()).await? else { return Ok(step) };
         let pool = PoolId(place.pool);
         let mut tx = pages::snapshot(conn).await?;
-        let now = database_now(&mut tx, clock).await?;
+        let now = clock.read(&mut tx).await?;
         let (about, last) = find(&mut tx, pool, now, &place, limits.page).await?;
         let mut books = Books::default();
         let mut about = left_of(about, place.looked.as_ref()).into_iter().peekable();
@@ -166,12 +166,6 @@ fn left_of(mut about: Vec<(Kind, Subject)>, looked: Option<&(Kind, Subject)>) ->
         Some(at) => about.split_off(at + 1),
         None => about,
     }
-}
-
-/// The clock that decides what is over.
-pub(super) async fn database_now(conn: &mut PgConnection, clock: &Clock) -> sqlx::Result<DateTime<Utc>> {
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?;
-    Ok(clock.at(now))
 }
 
 /// The next scan of the pool, or the first of the next pool.

@@ -43,7 +43,7 @@ impl Plan {
     /// # Errors
     /// Database errors.
     pub async fn begin(conn: &mut PgConnection, clock: &Clock, pool: Option<PoolId>) -> sqlx::Result<Self> {
-        let made_at = diagnose::database_now(conn, clock).await?;
+        let made_at = clock.read(conn).await?;
         let has_lots = diagnose::has_lots(conn, pool).await?;
         let plan_id = crate::ids::new_uuid();
         Ok(Self { plan_id, made_at, pool_id: pool, has_lots, truncated: false, findings: Vec::new() })
@@ -108,7 +108,7 @@ pub struct Verified {
 /// # Errors
 /// Database errors.
 pub async fn verify(conn: &mut PgConnection, clock: &Clock, finding: &Finding) -> sqlx::Result<Verified> {
-    let now = diagnose::database_now(conn, clock).await?;
+    let now = clock.read(conn).await?;
     let about = (finding.kind, &finding.subject);
     let seen = diagnose::look(conn, finding.pool_id, now, about, &mut Books::default()).await?;
     let standing = match &seen {

@@ -129,8 +129,7 @@ pub async fn list(
     paging: &Paging<Cursor>,
 ) -> sqlx::Result<(Page<Reservation>, DateTime<Utc>)> {
     let mut conn = db.acquire().await?;
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?;
-    let now = clock.at(now);
+    let now = clock.read(&mut conn).await?;
     let rows = match filter.sku {
         Some(sku) => list_by_sku(&mut conn, filter, sku, paging, now).await?,
         None => list_newest(&mut conn, filter, paging, now).await?,

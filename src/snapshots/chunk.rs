@@ -56,7 +56,7 @@ pub(super) async fn take(
     let locked = lock::lock(conn, day, &members, look_twice).await?;
     let photographs = photograph::take(conn, day, &members).await?;
     let assigned = assign::assign(day, &members, locked);
-    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+    let now = clock.read(conn).await?;
     write::write(conn, day, now, &assigned, &photographs).await?;
     Ok(Step::Done { last })
 }

@@ -176,22 +176,22 @@ enum Begun {
 
 async fn begin(conn: &mut PgConnection, clock: &Clock, closing: Closing) -> Result<Begun, CloseError> {
     let Closing { pool, date, early, client } = closing;
-    let known = async |conn: &mut PgConnection| -> Result<Option<Begun>, CloseError> {
-        let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+    let known = async |conn: &mut PgConnection, now| -> Result<Option<Begun>, CloseError> {
         let found = find_day(conn, pool, date).await?;
         Ok(found.map(|(window, closed)| {
             let day = Day { pool, date, window, client };
             if closed { Begun::Closed } else { Begun::Open { day, begun_at: now } }
         }))
     };
-    if let Some(begun) = known(conn).await? {
+    let now = clock.read(conn).await?;
+    if let Some(begun) = known(conn, now).await? {
         return Ok(begun);
     }
     wait_for_files(conn, pool).await?;
-    if let Some(begun) = known(conn).await? {
+    let now = clock.read(conn).await?;
+    if let Some(begun) = known(conn, now).await? {
         return Ok(begun);
     }
-    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
     let home = find_home(conn, pool).await?.ok_or_else(|| CloseError::Inconsistent(format!("no pool {}", pool.0)))?;
     let newest = find_newest(conn, pool).await?;
     let window = window_of(
@@ -251,7 +251,7 @@ async fn insert_day(
 
 /// All SKUs are done: the day is closed, for ever.
 async fn finish(conn: &mut PgConnection, clock: &Clock, day: Day) -> Result<(), CloseError> {
-    let now = clock.at(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?);
+    let now = clock.read(conn).await?;
     sqlx::query!(
         r#"
         UPDATE snapshots

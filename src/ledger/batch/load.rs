@@ -173,8 +173,8 @@ pub(super) async fn ensure_stock(
     clock: &Clock,
 ) -> sqlx::Result<()> {
     // The database's clock: SKUs are tracked since a moment of it, and a new shelf is opened after that.
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *conn).await?;
-    open_stock(conn, pool, skus, clock.at(now)).await
+    let now = clock.read(conn).await?;
+    open_stock(conn, pool, skus, now).await
 }
 
 /// Opens the balance rows of `skus` that are not there yet, empty.

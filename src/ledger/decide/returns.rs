@@ -174,7 +174,8 @@ struct Source {
 }
 
 /// Where the units come from, last out first. Units of a line whose day is not closed have the lot that the warehouse
-/// named; where it named none, or no lot covered them, they have none yet. Units that no shipment is known of have not even a line.
+/// named; where it named none, or no lot covered them, they have none yet. Units that no shipment is known of have not
+/// even a line.
 fn sources(world: &World<'_>, line: &ReturnLine, share: &[Share]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut unknown = line.quantity;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::queries;
 use super::view::{CampaignKind, CampaignView};
 use crate::app::App;
-use crate::catalog::change::{Given, NAME_MOST, read_now};
+use crate::catalog::change::{Given, NAME_MOST};
 use crate::db::tx;
 use crate::http::code::Code;
 use crate::http::etag::IfMatch;
@@ -150,7 +150,7 @@ async fn refuse_unknown(conn: &mut PgConnection, product_ids: &[i64]) -> Result<
 /// Writes the campaign if it is still as it was `known`. A code that is taken again begins with a revision that it
 /// never had, so that no tag of the one before it fits.
 async fn upsert(conn: &mut PgConnection, app: &App, known: Option<i64>, new: &Checked) -> Result<(), Problem> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let written = sqlx::query!(
         r#"
         INSERT INTO campaigns (code, kind, name, starts_at, ends_at, revision, created_at, updated_at)

@@ -16,7 +16,6 @@ use sqlx::PgConnection;
 use super::retire;
 use super::touch::{OrderKey, touch};
 use crate::app::App;
-use crate::catalog::change::read_now;
 use crate::db::tx;
 use crate::jobs::{Job, JobError, Report, Slot};
 use crate::ledger::world::HOUSE;
@@ -50,7 +49,7 @@ async fn run(app: &Arc<App>, slot: &Slot) -> Result<Report, JobError> {
 }
 
 async fn fill(conn: &mut PgConnection, app: &App) -> sqlx::Result<u64> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let filled = sqlx::query!(
         r#"
         WITH filled AS (

@@ -15,7 +15,7 @@ use super::variants;
 use super::view::{OpenLines, VariantView};
 use crate::app::App;
 use crate::catalog::Catalogue;
-use crate::catalog::change::{Given, read_now};
+use crate::catalog::change::Given;
 use crate::http::code::Code;
 use crate::http::etag::IfMatch;
 use crate::http::problem::Problem;
@@ -80,7 +80,7 @@ async fn put_within(
     if current.is_some_and(|mapping| says_the_same(&mapping, new)) {
         return Ok(seen);
     }
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     if !insert(conn, client, (variant_id, version + 1), new, now).await? {
         // Somebody else was faster; looked at again, the tag decides.
         return Err(Problem { contended: true, ..Problem::new(Code::Unavailable, "The mapping is being changed.") });

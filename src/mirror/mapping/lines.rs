@@ -14,7 +14,7 @@ use super::touch::touch;
 use super::view::{ComponentView, LineMappingView};
 use crate::app::App;
 use crate::catalog::Catalogue;
-use crate::catalog::change::{Given, read_now};
+use crate::catalog::change::Given;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::ids::{ClientId, SkuId};
@@ -84,7 +84,7 @@ async fn put_within(
     if !is_known(conn, key).await? {
         return Err(not_found(&key.line_ref));
     }
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     replace(conn, client, key, components, now).await?;
     touch(conn, &[(key.source.as_str().to_owned(), key.order_id)]).await?;
     Ok(())

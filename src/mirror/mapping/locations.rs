@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::view::LocationView;
 use crate::app::App;
-use crate::catalog::change::{Given, read_now};
+use crate::catalog::change::Given;
 use crate::db::tx;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -57,7 +57,7 @@ async fn put_within(
     location_id: i64,
     pool: PoolId,
 ) -> Result<LocationView, Problem> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     sqlx::query!(
         r#"
         INSERT INTO location_pools (location_id, pool_id, client_id, updated_at)

@@ -8,7 +8,7 @@ use scoped_futures::ScopedFutureExt;
 use sqlx::PgConnection;
 
 use crate::app::App;
-use crate::catalog::change::{catch_up, read_now};
+use crate::catalog::change::catch_up;
 use crate::catalog::skus;
 use crate::db::tx;
 
@@ -29,7 +29,7 @@ pub(super) async fn retire_gone(app: &App) -> sqlx::Result<usize> {
 }
 
 async fn retire_within(conn: &mut PgConnection, app: &App) -> sqlx::Result<Vec<String>> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let mut retired = Vec::new();
     for gone in list_gone(conn).await? {
         if skus::retire(conn, &app.clock, &gone.code).await? {

@@ -17,7 +17,6 @@ use super::hint::Entity;
 use super::queries::{self, ClaimedRow, Ended};
 use super::view::DeliveryStatus;
 use crate::app::App;
-use crate::catalog::change::read_now;
 use crate::db::tx::is_contention;
 use crate::jobs::state::{Outcome, settle};
 use crate::jobs::{JobError, Report, Retry};
@@ -88,7 +87,7 @@ pub async fn pass(app: &Arc<App>, source: Source) -> sqlx::Result<Passed> {
 }
 
 async fn claim(conn: &mut PgConnection, app: &App, source: Source) -> sqlx::Result<Vec<ClaimedRow>> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     queries::claim(conn, source, now, LEASE, BATCH).await
 }
 
@@ -160,7 +159,7 @@ async fn end(
     claimed: &[ClaimedRow],
     failures: &BTreeMap<Subject, Failure>,
 ) -> sqlx::Result<()> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     let ended: Vec<Ended> = claimed
         .iter()
         .map(|row| {

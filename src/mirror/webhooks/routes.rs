@@ -17,7 +17,6 @@ use super::queries::{self, DeliveryRow, Filter};
 use super::receive::{self, BODY_LIMIT, Delivery};
 use super::view::{DeliveryStatus, DeliveryView, ReceiptView};
 use crate::app::{App, AppState};
-use crate::catalog::change::read_now;
 use crate::http::auth::{Caller, scope};
 use crate::http::body;
 use crate::http::code::Code;
@@ -175,7 +174,7 @@ async fn retry_within(
     source: Source,
     delivery_id: &str,
 ) -> Result<DeliveryRow, Problem> {
-    let now = read_now(conn, &app.clock).await?;
+    let now = app.clock.read(conn).await?;
     queries::rearm(conn, source, delivery_id, now).await?;
     queries::find(conn, source, delivery_id).await?.ok_or_else(not_found)
 }

@@ -87,7 +87,7 @@ async fn find_held(
     let new: Vec<_> = orders.iter().filter(|(key, order)| order.lines.iter().any(|line| is_new(key, line))).collect();
     let hints: Vec<_> = new.iter().filter_map(|(key, order)| Some((**key, order.names?))).collect();
     let mut held: Vec<((Source, i64), Variant)> = Vec::new();
-    for pool in catalogue.pools().filter(|_| !hints.is_empty()) {
+    for pool in catalogue.pools() {
         held.extend(find_held_in(conn, pool.id, &hints).await?);
     }
     for (key, _) in &new {
@@ -116,6 +116,9 @@ async fn find_held_in(
     hints: &[((Source, i64), ReservationId)],
 ) -> sqlx::Result<Vec<((Source, i64), Variant)>> {
     let of_pool: Vec<&((Source, i64), ReservationId)> = hints.iter().filter(|(_, id)| id.pool == pool).collect();
+    if of_pool.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids: Vec<Uuid> = of_pool.iter().map(|(_, id)| id.uuid).collect();
     let rows = sqlx::query!(
         r#"

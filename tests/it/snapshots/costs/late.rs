@@ -2,11 +2,12 @@
 
 use super::*;
 
-/// What is left of a lot, and what of it is quarantined.
+/// What is left of a lot.
 async fn left(shop: &Shop, lot: &str) -> i64 {
     shop.app.client.get(&format!("/lots/{lot}")).await.expect(200).at("/remaining_quantity").as_i64().unwrap()
 }
 
+/// Units that are short, and those of them that are settled, of every open shortage.
 async fn shortages(shop: &Shop) -> Vec<(i64, i64)> {
     let listed = shop.app.client.get("/lot-shortages?open=true").await.expect(200);
     let units = |row: &Value, name: &str| row[name].as_i64().unwrap();
