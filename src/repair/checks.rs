@@ -1,6 +1,5 @@
 //! What the audit finds and nothing else here does: each is a finding for a person, so that a diagnosis never says that
-//! nothing is wrong where the audit finds something about stock, entries, reservations, lots, shipments or days; but for
-//! the sums of a day over its lines, which are not told page by page.
+//! nothing is wrong where the audit finds something about stock, entries, reservations, lots, shipments or days.
 //!
 //! Its checks run on the pages that are diagnosed anyway. What they say of something about which more is known is left
 //! out: it follows from that, and is found in the next round if it does not.

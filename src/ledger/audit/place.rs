@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ids::PoolId;
 
-/// A closed range of what is checked together, or the days of a pool, which are few.
+/// A closed range of what is checked together, or the days of a pool, which are checked in one pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
     Skus(i64, i64),
@@ -61,10 +61,12 @@ pub(crate) async fn find(
             let mut found = shipments::compare_lines(conn, pool, &range).await?;
             found.extend(shipments::compare_open(conn, pool, &range).await?);
             found.extend(shipments::compare_ledger(conn, pool, &range).await?);
-            found.extend(snapshots::compare_closed(conn, pool, &range).await?);
             Ok(found)
         }
-        // Not their sums over lines: that is one pass over all lines of the pool, and the audit's alone.
-        Place::Days => snapshots::compare_days(conn, pool).await,
+        Place::Days => {
+            let mut found = snapshots::compare_days(conn, pool).await?;
+            found.extend(snapshots::compare_lines(conn, pool).await?);
+            Ok(found)
+        }
     }
 }

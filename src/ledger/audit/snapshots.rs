@@ -2,7 +2,6 @@
 //! lines is what its lines say.
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::Options;
 use super::pages::{self, Pages, Range};
@@ -102,7 +101,7 @@ pub(super) async fn compare_days(conn: &mut PgConnection, pool: PoolId) -> sqlx:
 
 /// One pass each over the lines and the depletions of a pool: neither has an index by SKU and day, which only the audit
 /// would read.
-async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec<Found>> {
+pub(super) async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as!(
         Found,
         r#"
@@ -141,37 +140,6 @@ async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx::Result<Ve
         ORDER BY snapshot_date, sku_id
         "#,
         pool.0,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Lines of a page of shipments whose day, by its close, has nothing of their SKU: what of [`compare_lines`] can be told
-/// page by page. Of each SKU and day the first line.
-pub(super) async fn compare_closed(
-    conn: &mut PgConnection,
-    pool: PoolId,
-    range: &Range<Uuid>,
-) -> sqlx::Result<Vec<Found>> {
-    sqlx::query_as!(
-        Found,
-        r#"
-        SELECT DISTINCT ON (l.sku_id, l.snapshot_date)
-            'snapshots_match_lines' AS "check!",
-            format('shipment %s line %s', l.shipment_id, l.line_ref) AS "subject!",
-            format('its day is %s, which has nothing of sku %s', l.snapshot_date, l.sku_id) AS "detail!"
-        FROM shipment_lines AS l
-        WHERE l.pool_id = $1 AND l.shipment_id BETWEEN $2 AND $3 AND l.snapshot_date IS NOT NULL AND l.tracked
-            AND EXISTS (SELECT FROM snapshots WHERE pool_id = $1 AND snapshot_date = l.snapshot_date)
-            AND NOT EXISTS (
-                SELECT FROM snapshot_skus
-                WHERE pool_id = $1 AND snapshot_date = l.snapshot_date AND sku_id = l.sku_id
-            )
-        ORDER BY l.sku_id, l.snapshot_date, l.shipment_id, l.line_ref
-        "#,
-        pool.0,
-        range.from,
-        range.to,
     )
     .fetch_all(conn)
     .await
