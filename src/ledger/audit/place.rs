@@ -11,6 +11,9 @@ use super::{
 };
 use crate::ids::PoolId;
 
+/// Most lines of a pool that are read in one pass.
+const MOST_LINES: i64 = 100_000;
+
 /// A closed range of what is checked together, or the days of a pool, which are checked in one pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
@@ -65,7 +68,10 @@ pub(crate) async fn find(
         }
         Place::Days => {
             let mut found = snapshots::compare_days(conn, pool).await?;
-            found.extend(snapshots::compare_lines(conn, pool).await?);
+            // One pass over all lines of the pool: of more than a few pages it is the audit's alone.
+            if snapshots::has_few_lines(conn, pool, MOST_LINES).await? {
+                found.extend(snapshots::compare_lines(conn, pool).await?);
+            }
             Ok(found)
         }
     }

@@ -145,6 +145,18 @@ pub(super) async fn compare_lines(conn: &mut PgConnection, pool: PoolId) -> sqlx
     .await
 }
 
+/// Whether a pool has at most so many shipment lines.
+pub(super) async fn has_few_lines(conn: &mut PgConnection, pool: PoolId, most: i64) -> sqlx::Result<bool> {
+    let lines = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (SELECT FROM shipment_lines WHERE pool_id = $1 LIMIT $2) AS l"#,
+        pool.0,
+        most + 1,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(lines <= most)
+}
+
 /// A SKU has stock from its first entry on. The minute before a day's end is left out: an entry is dated under its lock
 /// and seen when it commits, and a day that closes on the stroke of midnight may not have seen it.
 pub(super) async fn compare_skus(
